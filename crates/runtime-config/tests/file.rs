@@ -1,5 +1,7 @@
 //! The file as text: what is accepted, what is refused and how, and that the committed schema is this type's.
 
+#![cfg(test)]
+
 use goodgo_runtime_config::{
     Call, Drain, Error, MAX_FILE_BYTES, Protocol, RuntimeConfig, Scheme, ServiceRef, Version, json_schema,
     parse,
