@@ -55,11 +55,7 @@ fn name_rules() -> Value {
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            let is_schema =
-                map.contains_key("type") || map.contains_key("properties") || map.contains_key("enum");
-            if is_schema {
-                tidy_node(map);
-            }
+            tidy_node(map);
             map.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn refuses_other_grammars() {
         for text in
-            ["", "s", "0s", "01s", "1", "1.5s", "1h30m", "-1s", " 1s", "1 s", "99999999999d", "1µs", "é"]
+            ["", "s", "0s", "01s", "1", "1.5s", "1h30m", "-1s", " 1s", "1 s", "9999999999999d", "1µs", "é"]
         {
             assert!(Duration::from(text).to_std().is_err(), "{text}");
         }
