@@ -1,0 +1,61 @@
+//! The cluster's network: a namespace, a veth pair to the host and routes to pods and Services.
+
+use super::Record;
+use crate::host::run;
+use crate::plan::Plan;
+use anyhow::{Context, Result};
+
+/// Second octets to choose from: 10.200.0.0/16 to 10.249.0.0/16.
+const SUBNETS: std::ops::Range<u8> = 200..250;
+
+/// A subnet that no cluster has and no route of this machine mentions.
+pub(super) fn free_subnet(taken: &[Record]) -> Result<u8> {
+    let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
+    SUBNETS
+        .clone()
+        .find(|subnet| {
+            !taken.iter().any(|record| record.plan.subnet == *subnet)
+                && !routes.contains(&format!("10.{subnet}."))
+        })
+        .context("failed to find a free network: 10.200.0.0/16 to 10.249.0.0/16 are all in use")
+}
+
+fn host_link(plan: &Plan) -> String {
+    format!("goodgo{}", plan.subnet)
+}
+
+/// The namespace's file, for `nsenter --net=`.
+pub(super) fn namespace_file(plan: &Plan) -> String {
+    format!("/run/netns/{}", plan.id)
+}
+
+pub(super) fn make(plan: &Plan) -> Result<()> {
+    let (id, outside, inside) = (plan.id.as_str(), host_link(plan), "up0");
+    let (host, node) = (plan.host_address(), plan.address.clone());
+    run("ip", &["netns", "add", id])?;
+    run("ip", &["link", "add", &outside, "type", "veth", "peer", "name", inside, "netns", id])?;
+    run("ip", &["addr", "add", &format!("{host}/30"), "dev", &outside])?;
+    run("ip", &["link", "set", &outside, "up"])?;
+    run("ip", &["-n", id, "addr", "add", &format!("{node}/30"), "dev", inside])?;
+    run("ip", &["-n", id, "link", "set", "lo", "up"])?;
+    run("ip", &["-n", id, "link", "set", inside, "up"])?;
+    run("ip", &["-n", id, "route", "add", "default", "via", &host])?;
+    for range in [plan.pod_range(), plan.service_range()] {
+        run("ip", &["route", "add", &range, "via", &node])?;
+    }
+    let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+    run("nsenter", &[&format!("--net={}", namespace_file(plan)), "sh", "-c", forward])?;
+    Ok(())
+}
+
+/// Removes link (its routes go with it) and namespace, as far as they exist.
+pub(super) fn remove(plan: &Plan) -> Result<()> {
+    let link = host_link(plan);
+    if std::path::Path::new("/sys/class/net").join(&link).exists() {
+        run("ip", &["link", "del", &link])?;
+    }
+    if std::path::Path::new(&namespace_file(plan)).exists() {
+        run("ip", &["netns", "del", &plan.id])?;
+    }
+    Ok(())
+}

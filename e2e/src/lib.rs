@@ -1,0 +1,24 @@
+//! The development cluster and the harness around it.
+//!
+//! A *tool* ([`tools`]) is a program built from its pinned Go module and kept in a cache. A *part*
+//! ([`part`]) is a tool or a host program with its arguments, readiness and log file, one small
+//! file each under `parts/`. A cluster is the list of its parts ([`parts::cluster`]): the real one
+//! ([`Cluster`]) runs in namespaces of its own and has a kubelet with real pods; the small one
+//! ([`ControlPlane`]) is an etcd and an API server on loopback for tests that need no pods.
+
+pub mod cluster;
+pub mod control_plane;
+pub mod host;
+pub mod images;
+pub mod kubectl;
+pub mod part;
+pub mod parts;
+pub mod paths;
+pub mod pki;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod tools;
+
+pub use cluster::Cluster;
+pub use control_plane::ControlPlane;

@@ -1,0 +1,45 @@
+//! The parts, one file each, and the clusters as lists of them.
+//!
+//! To add one: write `parts/NAME.rs` with a `part(&Plan) -> Result<Part>` that writes its
+//! configuration and says how it starts and when it is ready, and name it in a list below.
+//! Order is for the reader; [`Part::needs`](crate::part::Part::needs) decides what waits for what.
+
+pub(crate) mod containerd;
+mod etcd;
+mod kube_apiserver;
+mod kube_controller_manager;
+mod kube_proxy;
+mod kube_scheduler;
+mod kubelet;
+
+use crate::part::Part;
+use crate::plan::Plan;
+use anyhow::Result;
+
+/// A cluster with real pods.
+///
+/// # Errors
+/// When a part's configuration can't be written.
+pub fn cluster(plan: &Plan) -> Result<Vec<Part>> {
+    Ok(vec![
+        etcd::part(plan),
+        containerd::part(plan)?,
+        kube_apiserver::part(plan)?,
+        kube_controller_manager::part(plan),
+        kube_scheduler::part(plan),
+        kubelet::part(plan)?,
+        kube_proxy::part(plan)?,
+    ])
+}
+
+/// The API alone, with garbage collection and the other built-in controllers when asked.
+///
+/// # Errors
+/// When a part's configuration can't be written.
+pub fn control_plane(plan: &Plan, controllers: bool) -> Result<Vec<Part>> {
+    let mut parts = vec![etcd::part(plan), kube_apiserver::part(plan)?];
+    if controllers {
+        parts.push(kube_controller_manager::part(plan));
+    }
+    Ok(parts)
+}
