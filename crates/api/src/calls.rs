@@ -4,8 +4,9 @@ use crate::rules::cel;
 use crate::types::{
     CallName, Cidr, Duration, Host, HttpMethod, HttpPath, NamespaceName, Percent, ServiceName,
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A call to another GoodGoService. It gives the app `<SERVICE>_URL` and opens both sides' policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -91,7 +92,7 @@ pub struct Retries {
     /// What is tried again.
     #[serde(default = "default_retry_on")]
     #[schemars(length(max = 8))]
-    pub on: Vec<RetryOn>,
+    pub retry_on: Vec<RetryOn>,
     /// Most repetitions, in percent of all calls to this callee.
     #[serde(default = "default_budget")]
     pub budget_percent: Percent,
@@ -103,30 +104,44 @@ impl Default for Retries {
             attempts: default_attempts(),
             backoff: default_backoff(),
             max_backoff: default_max_backoff(),
-            on: default_retry_on(),
+            retry_on: default_retry_on(),
             budget_percent: default_budget(),
         }
     }
 }
 
-/// What is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+/// What is tried again: `connect`, or a status. YAML writes statuses as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum RetryOn {
+    /// The connection could not be made, or broke before the callee saw the request.
+    Connect(ConnectFailure),
+    /// A status: 429 and 503 after their Retry-After, 502, 504.
+    Status(u16),
+}
+
+/// The word `connect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ConnectFailure {
     /// The connection could not be made, or broke before the callee saw the request.
     #[serde(rename = "connect")]
     Connect,
-    /// 429 Too Many Requests, after its Retry-After.
-    #[serde(rename = "429")]
-    TooManyRequests,
-    /// 502 Bad Gateway.
-    #[serde(rename = "502")]
-    BadGateway,
-    /// 503 Service Unavailable, after its Retry-After.
-    #[serde(rename = "503")]
-    ServiceUnavailable,
-    /// 504 Gateway Timeout.
-    #[serde(rename = "504")]
-    GatewayTimeout,
+}
+
+impl JsonSchema for RetryOn {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "RetryOn".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What is tried again: connect, 429, 502, 503 or 504.",
+            "x-kubernetes-int-or-string": true,
+            "enum": ["connect", 429, 502, 503, 504],
+        })
+    }
 }
 
 /// When calls are refused at once, with opossum's meaning of each field.
@@ -267,7 +282,12 @@ fn default_max_backoff() -> Duration {
     "2s".into()
 }
 fn default_retry_on() -> Vec<RetryOn> {
-    vec![RetryOn::Connect, RetryOn::BadGateway, RetryOn::ServiceUnavailable, RetryOn::GatewayTimeout]
+    vec![
+        RetryOn::Connect(ConnectFailure::Connect),
+        RetryOn::Status(502),
+        RetryOn::Status(503),
+        RetryOn::Status(504),
+    ]
 }
 fn default_budget() -> Percent {
     Percent(20)

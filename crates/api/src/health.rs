@@ -1,6 +1,6 @@
 //! The health group: how the kubelet and the runtime know that the app is well.
 
-use crate::rules::at_most_one_of;
+use crate::rules::{at_most_one_of, cel};
 use crate::types::{Duration, HttpPath, Port, Text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// Probes of the app. What is not set follows the platform's convention.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("!has(self.live) || !has(self.live.successThreshold) || self.live.successThreshold == 1", "live.successThreshold can only be 1: leave it out"),
+    ("!has(self.startup) || !has(self.startup.successThreshold) || self.startup.successThreshold == 1", "startup.successThreshold can only be 1: leave it out"),
+    ("self.via != 'Runtime' || !((has(self.live) && has(self.live.exec)) || (has(self.ready) && has(self.ready.exec)) || (has(self.startup) && has(self.startup.exec)))",
+     "the runtime can't run a command in the app's container: use path or grpc, or via: App"),
+])))]
 pub struct Health {
     /// Whether the app is alive; it is restarted when not. `GET /health/live` after 30s, every 10s, unless set.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -91,3 +91,17 @@ fn nothing_is_nullable() {
     assert!(!text.contains("\"nullable\":true"));
     assert!(!text.contains("\"uint"), "Kubernetes warns of formats that it does not know");
 }
+
+/// kubectl reads YAML 1.1, where a key written `on` or `off` is a boolean and the field is never seen.
+#[test]
+fn no_field_has_a_name_that_yaml_reads_as_a_boolean() {
+    fn visit(schema: &Value) {
+        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let word = name.to_ascii_lowercase();
+            assert!(!["y", "n", "yes", "no", "on", "off", "true", "false"].contains(&word.as_str()), "{name}");
+            visit(property);
+        }
+        schema.get("items").into_iter().for_each(visit);
+    }
+    visit(crd().pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap());
+}

@@ -68,7 +68,7 @@ impl JsonSchema for IntOrPercent {
         json_schema!({
             "x-kubernetes-int-or-string": true, "maxLength": 4,
             "x-kubernetes-validations": cel(&[(
-                "type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",
+                "string(self).matches('^((100|[1-9]?[0-9])%|[0-9]+)$')",
                 "write a number of pods, 0 or more, or a percentage such as '25%'",
             )]),
         })

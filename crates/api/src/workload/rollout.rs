@@ -78,7 +78,7 @@ fn five_minutes() -> Duration {
 /// How many pods a voluntary disruption, such as draining a node, may take at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = exactly_one_of(&["maxUnavailable", "minAvailable", "off"])))]
+#[schemars(extend("x-kubernetes-validations" = exactly_one_of(&["maxUnavailable", "minAvailable", "disabled"])))]
 pub struct Disruption {
     /// Most pods that may be away.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ pub struct Disruption {
     /// `true`: no budget at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = [true]))]
-    pub off: Option<bool>,
+    pub disabled: Option<bool>,
 }
 
 /// How pods of a new template replace the old ones.
