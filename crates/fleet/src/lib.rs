@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The graph of all services: who calls whom, who consents to it, and who must look again when one of them changes.
+//!
+//! The operator keeps one [`Fleet`] over its cache of GoodGoServices. Each service enters as a [`Declaration`], the
+//! projection of its spec that others can see; [`Fleet::upsert`] says which neighbours now see something else and need
+//! to be reconciled, and [`Fleet::view`] is what rendering and status know about the others. Everything is answered from
+//! two indexes, so the cost grows with a service's neighbourhood and not with the fleet. This crate is pure.
+
+mod consent;
+mod declaration;
+mod graph;
+mod key;
+mod view;
+
+pub use consent::{Access, Namespaces, Refusal};
+pub use declaration::{AdditionalPort, Declaration, Endpoint};
+pub use graph::Fleet;
+pub use key::ServiceKey;
+pub use view::{CallState, CallView, FleetView};

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! From a validated service, what it sees of the fleet, and the platform's configuration to the objects in Kubernetes.
+//!
+//! The operator's steps are [`ValidatedService::new`] (the raw spec is parsed once; everything after takes only the
+//! result), [`render`] (pure: equal inputs give equal bytes) and [`not_active`] (what was declared and is not acted on
+//! yet, for the status). One file per kind of child; each kind has an off path, which is `None` in [`Children`].
+//!
+//! Everything is rendered in canonical form (`500m`, not `0.5`; no empty values; defaults inside atomic fields), so that
+//! the API server's answer equals what was sent and a no-op can be found without asking it.
+
+mod children;
+mod error;
+mod names;
+mod not_active;
+pub mod platform;
+mod render;
+mod validate;
+
+pub use children::{Child, ChildKind, Children};
+pub use error::RenderError;
+pub use names::{ChildName, Names};
+pub use not_active::{NotActive, Part, not_active};
+pub use platform::PlatformConfig;
+pub use render::render;
+pub use validate::{ValidatedService, Violation};

@@ -1,0 +1,183 @@
+//! The index: declarations by service, and who calls whom backwards.
+
+use crate::consent::Refusal;
+use crate::declaration::Declaration;
+use crate::key::ServiceKey;
+use crate::view::{CallState, CallView, FleetView};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// All services and their calls, kept up to date one service at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    services: BTreeMap<ServiceKey, Declaration>,
+    /// Callee → services that declare a call to it; the callee need not exist. Never holds an empty set, so that an
+    /// index that grew and shrank equals one built from scratch.
+    callers: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
+}
+
+impl Fleet {
+    /// Puts a service in, or in place of what it was, and returns the neighbours whose view is another one now.
+    pub fn upsert(&mut self, key: ServiceKey, declaration: Declaration) -> BTreeSet<ServiceKey> {
+        let affected = self.affected(&key, Some(&declaration));
+        self.services.insert(key, declaration);
+        affected
+    }
+
+    /// Takes a service out and returns the neighbours whose view is another one now.
+    pub fn remove(&mut self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
+        let affected = self.affected(key, None);
+        self.services.remove(key);
+        affected
+    }
+
+    /// Number of services.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether there is no service at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// All services, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.services.keys()
+    }
+
+    /// What is known of a service.
+    #[must_use]
+    pub fn get(&self, key: &ServiceKey) -> Option<&Declaration> {
+        self.services.get(key)
+    }
+
+    /// The services of the fleet that call `key` or are called by it, accepted or not.
+    #[must_use]
+    pub fn neighbours(&self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
+        let callers = self.callers.get(key).into_iter().flatten();
+        let callees = self.services.get(key).into_iter().flat_map(|declaration| declaration.calls.values());
+        callers
+            .chain(callees)
+            .filter(|other| *other != key && self.services.contains_key(other))
+            .cloned()
+            .collect()
+    }
+
+    /// What `key` sees of the others; nothing when it is not in the fleet.
+    #[must_use]
+    pub fn view(&self, key: &ServiceKey) -> FleetView {
+        let Some(declaration) = self.services.get(key) else { return FleetView::default() };
+        let calls = declaration
+            .calls
+            .iter()
+            .map(|(name, callee)| {
+                (name.clone(), CallView { callee: callee.clone(), state: self.call(key, callee) })
+            })
+            .collect();
+        let mut view = FleetView { calls, ..FleetView::default() };
+        for caller in self.callers.get(key).into_iter().flatten().filter(|caller| *caller != key) {
+            match declaration.access.refusal(caller, key) {
+                None => {
+                    view.callers.insert(caller.clone());
+                }
+                Some(refusal) => {
+                    view.refused.insert(caller.clone(), refusal);
+                }
+            }
+        }
+        view
+    }
+
+    /// The shortest chain of calls from `key` back to itself, `key` first; for people, nothing is refused because of it.
+    ///
+    /// It is no part of the view: a service far away can close a cycle, and re-queueing everybody on it would make the
+    /// cost grow with the fleet.
+    #[must_use]
+    pub fn cycle(&self, key: &ServiceKey) -> Option<Vec<ServiceKey>> {
+        let mut came_from: BTreeMap<&ServiceKey, &ServiceKey> = BTreeMap::new();
+        let mut queue = VecDeque::from([key]);
+        while let Some(service) = queue.pop_front() {
+            for callee in self.services.get(service)?.calls.values().filter(|callee| *callee != service) {
+                if callee == key {
+                    let mut chain = vec![service];
+                    while let Some(previous) = chain.last().and_then(|last| came_from.get(last)) {
+                        chain.push(previous);
+                    }
+                    return Some(chain.into_iter().rev().cloned().collect());
+                }
+                if self.services.contains_key(callee) && !came_from.contains_key(callee) {
+                    came_from.insert(callee, service);
+                    queue.push_back(callee);
+                }
+            }
+        }
+        None
+    }
+
+    fn call(&self, caller: &ServiceKey, callee: &ServiceKey) -> CallState {
+        if caller == callee {
+            return CallState::SelfCall;
+        }
+        match self.services.get(callee) {
+            None => CallState::Missing,
+            Some(declaration) => match declaration.access.refusal(caller, callee) {
+                Some(refusal) => CallState::NotAccepted(refusal),
+                None => CallState::Resolved(declaration.endpoint.clone()),
+            },
+        }
+    }
+
+    /// Who sees something else when `key` becomes `new`; called before it does.
+    fn affected(&mut self, key: &ServiceKey, new: Option<&Declaration>) -> BTreeSet<ServiceKey> {
+        let old = self.services.get(key).cloned();
+        let mut changed = self.move_calls(key, old.as_ref(), new);
+        let callers = self.callers.get(key).into_iter().flatten();
+        changed.extend(callers.filter(|caller| sees_other(caller, key, old.as_ref(), new)).cloned());
+        changed.remove(key);
+        changed.retain(|other| self.services.contains_key(other));
+        changed
+    }
+
+    /// Moves `key` in the backward index, and returns the callees that lost or gained a caller.
+    fn move_calls(
+        &mut self,
+        key: &ServiceKey,
+        old: Option<&Declaration>,
+        new: Option<&Declaration>,
+    ) -> BTreeSet<ServiceKey> {
+        let callees = |declaration: Option<&Declaration>| -> BTreeSet<ServiceKey> {
+            declaration.into_iter().flat_map(|declaration| declaration.calls.values().cloned()).collect()
+        };
+        let (old, new) = (callees(old), callees(new));
+        for callee in old.difference(&new) {
+            if let Some(callers) = self.callers.get_mut(callee) {
+                callers.remove(key);
+                if callers.is_empty() {
+                    self.callers.remove(callee);
+                }
+            }
+        }
+        for callee in new.difference(&old) {
+            self.callers.entry(callee.clone()).or_default().insert(key.clone());
+        }
+        old.symmetric_difference(&new).cloned().collect()
+    }
+}
+
+/// Whether `caller` sees its call to `callee` differently when that changes from `old` to `new`.
+fn sees_other(
+    caller: &ServiceKey,
+    callee: &ServiceKey,
+    old: Option<&Declaration>,
+    new: Option<&Declaration>,
+) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return old.is_some() != new.is_some() };
+    let refusal =
+        |declaration: &Declaration| -> Option<Refusal> { declaration.access.refusal(caller, callee) };
+    match (refusal(old), refusal(new)) {
+        (None, None) => old.endpoint != new.endpoint,
+        (before, after) => before != after,
+    }
+}

@@ -1,0 +1,151 @@
+//! What must hold for every fleet: the index is a function of what is in it, both sides of a call agree, and nobody who
+//! sees something else is forgotten.
+
+use goodgo_api::Protocol;
+use goodgo_api::workload::PortProtocol;
+use goodgo_fleet::{Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Namespaces, ServiceKey};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Few names, so that services meet.
+fn key() -> impl Strategy<Value = ServiceKey> {
+    ("[ab]", "[pqrs]").prop_map(|(namespace, name)| ServiceKey::new(namespace, name))
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let namespaces = prop_oneof![
+        1 => Just(Namespaces::All),
+        3 => prop::collection::btree_set("[ab]", 0..3).prop_map(Namespaces::Listed),
+    ];
+    (prop::option::of(prop::collection::btree_set(key(), 0..4)), namespaces)
+        .prop_map(|(callers, namespaces)| Access { callers, namespaces })
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (1..3_u16, 1..3_u16, any::<bool>(), any::<bool>()).prop_map(|(service_port, app_port, runtime, more)| {
+        Endpoint {
+            service_port,
+            app_port,
+            protocol: if runtime { Protocol::Http } else { Protocol::Tcp },
+            runtime,
+            additional_ports: more
+                .then(|| AdditionalPort { name: "more".into(), port: 9, transport: PortProtocol::Udp })
+                .into_iter()
+                .collect(),
+        }
+    })
+}
+
+fn declaration() -> impl Strategy<Value = Declaration> {
+    (prop::collection::btree_map("[tuvw]", key(), 0..4), access(), endpoint(), any::<bool>()).prop_map(
+        |(calls, access, endpoint, gateway)| Declaration {
+            calls,
+            access,
+            endpoint,
+            publishes: BTreeSet::new(),
+            subscribes: BTreeSet::new(),
+            gateway,
+        },
+    )
+}
+
+/// A service put in (`Some`) or taken out (`None`).
+fn changes() -> impl Strategy<Value = Vec<(ServiceKey, Option<Declaration>)>> {
+    prop::collection::vec((key(), prop::option::weighted(0.8, declaration())), 0..24)
+}
+
+fn apply(fleet: &mut Fleet, key: &ServiceKey, change: Option<Declaration>) -> BTreeSet<ServiceKey> {
+    match change {
+        Some(declaration) => fleet.upsert(key.clone(), declaration),
+        None => fleet.remove(key),
+    }
+}
+
+fn views(fleet: &Fleet) -> BTreeMap<ServiceKey, goodgo_fleet::FleetView> {
+    fleet.keys().map(|key| (key.clone(), fleet.view(key))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_depends_on_its_content_alone(changes in changes(), backwards in any::<bool>()) {
+        let mut fleet = Fleet::default();
+        let mut content = BTreeMap::new();
+        for (key, change) in changes {
+            match &change {
+                Some(declaration) => content.insert(key.clone(), declaration.clone()),
+                None => content.remove(&key),
+            };
+            apply(&mut fleet, &key, change);
+        }
+        let mut content: Vec<_> = content.into_iter().collect();
+        if backwards {
+            content.reverse();
+        }
+        let mut scratch = Fleet::default();
+        for (key, declaration) in content {
+            scratch.upsert(key, declaration);
+        }
+        prop_assert_eq!(fleet, scratch);
+    }
+
+    #[test]
+    fn both_sides_of_a_call_agree(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            apply(&mut fleet, &key, change);
+        }
+        let views = views(&fleet);
+        for (caller, view) in &views {
+            for call in view.calls.values() {
+                let Some(callee) = views.get(&call.callee) else {
+                    prop_assert_eq!(&call.state, &CallState::Missing);
+                    continue;
+                };
+                prop_assert_eq!(call.endpoint().is_some(), callee.callers.contains(caller));
+                let refused = match call.state {
+                    CallState::NotAccepted(refusal) => Some(refusal),
+                    _ => None,
+                };
+                prop_assert_eq!(refused, callee.refused.get(caller).copied());
+            }
+        }
+        for (callee, view) in &views {
+            for caller in view.callers.iter().chain(view.refused.keys()) {
+                prop_assert!(views[caller].calls.values().any(|call| &call.callee == callee), "{} has no call", caller);
+            }
+        }
+    }
+
+    #[test]
+    fn exactly_those_who_see_something_else_are_returned(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            let before = views(&fleet);
+            let returned = apply(&mut fleet, &key, change);
+            let differ: BTreeSet<_> = views(&fleet)
+                .into_iter()
+                .filter(|(other, view)| *other != key && before.get(other) != Some(view))
+                .map(|(other, _)| other)
+                .collect();
+            prop_assert_eq!(&returned, &differ);
+            prop_assert!(returned.is_subset(&fleet.neighbours(&key)) || before.contains_key(&key));
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_a_chain_of_calls(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            apply(&mut fleet, &key, change);
+        }
+        for key in fleet.keys() {
+            let Some(cycle) = fleet.cycle(key) else { continue };
+            prop_assert_eq!(&cycle[0], key);
+            for (caller, callee) in cycle.iter().zip(cycle.iter().skip(1).chain([key])) {
+                prop_assert!(fleet.get(caller).unwrap().calls.values().any(|called| called == callee));
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Names of the children: injective (no service's child can meet another's) and at most 63 characters.
+//!
+//! A service's name has at most 40 characters and no `--`, so `<name>--<part>` can be split in one way only. The Service
+//! and the Deployment carry the plain name, for DNS and for `kubectl rollout restart deployment/NAME`; kinds are separate
+//! name spaces.
+
+use goodgo_api::types::ServiceName;
+use std::fmt;
+
+/// Name of a child; only a validated service can make one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildName(String);
+
+impl ChildName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChildName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names of all children of one service, whether they are rendered or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The Service: the service's own name.
+    pub service: ChildName,
+    /// The Deployment: the service's own name too.
+    pub deployment: ChildName,
+    /// The headless Service.
+    pub headless_service: ChildName,
+    /// The ServiceAccount, unless the service names an existing one.
+    pub service_account: ChildName,
+    /// The ConfigMap of the runtime.
+    pub config_map: ChildName,
+    /// The NetworkPolicy.
+    pub network_policy: ChildName,
+    /// The HorizontalPodAutoscaler.
+    pub horizontal_pod_autoscaler: ChildName,
+    /// The PodDisruptionBudget.
+    pub pod_disruption_budget: ChildName,
+}
+
+impl Names {
+    /// The names of the service `name`, whose grammar validation has checked.
+    pub(crate) fn new(name: &ServiceName) -> Self {
+        let part = |part: &str| ChildName(format!("{name}--{part}"));
+        Self {
+            service: ChildName(name.0.clone()),
+            deployment: ChildName(name.0.clone()),
+            headless_service: part("headless"),
+            service_account: part("app"),
+            config_map: part("runtime"),
+            network_policy: part("policy"),
+            horizontal_pod_autoscaler: part("hpa"),
+            pod_disruption_budget: part("pdb"),
+        }
+    }
+
+    /// Name of the Job for a pod template with this hash (8 hex digits).
+    pub(crate) fn migration_job(&self, hash: &str) -> ChildName {
+        ChildName(format!("{}--migrate-{hash}", self.service))
+    }
+}
