@@ -1,0 +1,25 @@
+{{- define "goodgo.selector" -}}
+app.kubernetes.io/name: goodgo-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "goodgo.labels" -}}
+{{ include "goodgo.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: goodgo
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "goodgo.image" -}}
+{{ printf "%s:%s" .image.repository (default .version .image.tag) }}
+{{- end }}
+
+{{/* The configuration file: the values, and what only the chart knows. */}}
+{{- define "goodgo.config" -}}
+{{- $known := dict
+  "runtimeImage" (include "goodgo.image" (dict "image" .Values.runtime.image "version" .Chart.AppVersion))
+  "operator" (dict "namespace" .Release.Namespace "podLabels" (include "goodgo.selector" . | fromYaml)) }}
+{{- merge (deepCopy .Values.config) $known | toYaml }}
+{{- end }}
