@@ -11,18 +11,20 @@
 
 mod cgroup;
 mod inside;
+mod leftovers;
 mod network;
 mod record;
 mod sysctl;
 
 pub use inside::{init, outer, supervise};
+pub use leftovers::leftovers;
 pub use record::Record;
 
 use crate::kubectl::Kubectl;
 use crate::plan::{Nodes, Options, Plan};
 use crate::process::{State, last_lines};
-use crate::progress::{Step, short};
-use crate::{images, paths, pki, tools};
+use crate::progress::Step;
+use crate::{images, loopback, paths, pki, tools};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +53,17 @@ pub enum Lifetime {
     WithCaller,
 }
 
+/// What a caller wants of a cluster that is not up yet.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Real or simulated.
+    pub nodes: Nodes,
+    /// Settings of its parts.
+    pub options: Options,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+}
+
 /// A cluster that is up.
 #[derive(Debug)]
 pub struct Cluster {
@@ -64,17 +77,19 @@ impl Cluster {
     ///
     /// # Errors
     /// A part's own last words when it does not work; what the machine refused.
-    pub async fn up(name: &str, options: Options, lifetime: Lifetime) -> Result<Self> {
-        let wanted: &'static [tools::Tool] = &tools::CLUSTER;
+    pub async fn up(name: &str, wanted: Wanted) -> Result<Self> {
+        let real = wanted.nodes == Nodes::Real;
         let pause = tokio::task::spawn_blocking(move || {
-            tools::ensure(wanted)?;
-            images::pause()
+            tools::ensure(if real { &tools::CLUSTER } else { &tools::SIMULATED })?;
+            real.then(images::pause).transpose()
         })
         .await??;
-        let (plan, owned) = begin(name, options, lifetime)?;
+        let (plan, owned) = begin(name, &wanted)?;
         let cluster = Self { name: name.to_owned(), plan, owned };
         cluster.wait_until_up().await?;
-        images::import(&cluster.plan, &pause)?;
+        if let Some(pause) = pause {
+            images::import(&cluster.plan, &pause)?;
+        }
         Ok(cluster)
     }
 
@@ -187,40 +202,43 @@ pub fn status(plan: &Plan) -> Status {
 }
 
 /// Makes what the cluster needs on the host and starts its outer process, unless it is running.
-fn begin(name: &str, options: Options, lifetime: Lifetime) -> Result<(Plan, Option<File>)> {
+fn begin(name: &str, wanted: &Wanted) -> Result<(Plan, Option<File>)> {
     let _machine = record::lock()?;
     sweep()?;
     if let Some(record) = Record::of(name)? {
+        if record.plan.nodes != wanted.nodes {
+            bail!(
+                "failed to use the cluster {name}: it runs with {:?} nodes; end it first",
+                record.plan.nodes
+            );
+        }
         return Ok((record.plan, None));
     }
-    let began = Instant::now();
     let id = record::id(name);
-    let subnet = network::free_subnet(&Record::all()?)?;
+    let subnet = network::free_subnet(&Record::all()?, wanted.nodes)?;
+    let real = wanted.nodes == Nodes::Real;
     let plan = Plan {
         dir: paths::clusters()?.join(&id),
         id,
-        nodes: Nodes::Real,
-        address: format!("10.{subnet}.1.2"),
+        nodes: wanted.nodes,
+        address: if real { format!("10.{subnet}.1.2") } else { loopback::address()? },
         subnet,
-        options,
+        options: wanted.options.clone(),
     };
     // From here on a kill leaves something behind: the record comes first.
     Record::write(name, &plan)?;
-    sysctl::remember()?;
     pki::write(&plan)?;
-    network::make(&plan)?;
-    cgroup::make(&plan.id)?;
-    let owned = match lifetime {
+    if real {
+        sysctl::remember()?;
+        network::make(&plan)?;
+        cgroup::make(&plan.id)?;
+    }
+    let owned = match wanted.lifetime {
         Lifetime::UntilDown => None,
         Lifetime::WithCaller => Some(record::own(&plan)?),
     };
     start_outer(&plan)?;
     record::link(name, &plan)?;
-    crate::progress::say(&format!(
-        "cluster {name} in {}, network 10.{subnet}.0.0/16, host prepared in {}",
-        plan.dir.display(),
-        short(began.elapsed())
-    ));
     Ok((plan, owned))
 }
 
@@ -259,8 +277,10 @@ fn sweep() -> Result<()> {
 
 fn remove(record: &Record) -> Result<()> {
     record.kill()?;
-    cgroup::remove(&record.plan.id)?;
-    network::remove(&record.plan)?;
+    if record.plan.nodes == Nodes::Real {
+        cgroup::remove(&record.plan.id)?;
+        network::remove(&record.plan)?;
+    }
     record.forget()?;
     if Record::all()?.is_empty() {
         sysctl::restore()?;

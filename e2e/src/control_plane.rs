@@ -3,11 +3,8 @@
 use crate::kubectl::Kubectl;
 use crate::plan::{Nodes, Options, Plan};
 use crate::process::Running;
-use crate::{parts, pki, tools};
+use crate::{loopback, parts, pki, tools};
 use anyhow::{Context, Result};
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -44,7 +41,7 @@ impl ControlPlane {
             id: "control-plane".to_owned(),
             dir: dir.path().to_path_buf(),
             nodes: Nodes::None,
-            address: loopback_address()?,
+            address: loopback::address()?,
             subnet: 250,
             options: Options::default(),
         };
@@ -86,22 +83,4 @@ impl ControlPlane {
     pub async fn client(&self) -> Result<kube::Client> {
         Ok(kube::Client::try_from(self.plan.client_config().await?)?)
     }
-}
-
-/// An address of 127.0.0.0/8 on which nobody listens: every control plane has the usual ports on an
-/// address of its own, so none races another for a free port.
-fn loopback_address() -> Result<String> {
-    let mut random = RandomState::new().build_hasher();
-    for attempt in 0..16u8 {
-        random.write_u8(attempt);
-        let [a, b, c, ..] = random.finish().to_le_bytes();
-        let address = format!("127.{}.{b}.{}", a.max(1), c.clamp(1, 254));
-        if [2379, 2380, crate::plan::API_PORT]
-            .iter()
-            .all(|port| TcpListener::bind((address.as_str(), *port)).is_ok())
-        {
-            return Ok(address);
-        }
-    }
-    anyhow::bail!("failed to find a free loopback address")
 }

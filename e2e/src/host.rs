@@ -1,23 +1,153 @@
 //! What this machine has, and how what is missing is had.
 
+use crate::progress::{Step, say};
 use anyhow::{Context, Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// A program that something here runs, and the Debian package it comes from.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { program, package, why }
+}
+
+/// What every command here needs.
+const BASE: [Need; 4] = [
+    need("cc", "gcc", "compiles the parts of Rust crates that are written in C"),
+    need("setpriv", "util-linux", "ends the parts when their supervisor is killed"),
+    need("nice", "coreutils", "keeps builds out of the way"),
+    need("git", "git", "tells what is committed"),
+];
+
+/// What running real pods needs besides.
+const PODS: [Need; 9] = [
+    need("containerd", "containerd", "runs the pods' containers"),
+    need("ctr", "containerd", "imports images"),
+    need("runc", "runc", "starts a container"),
+    need("/usr/lib/cni/bridge", "containernetworking-plugins", "gives pods their addresses"),
+    need("iptables", "iptables", "carries Service addresses"),
+    need("ip", "iproute2", "makes the cluster's network"),
+    need("nsenter", "util-linux", "enters the cluster's network"),
+    need("mount", "mount", "keeps the cluster's mounts private"),
+    need("buildah", "buildah", "builds images without a daemon"),
+];
+
+/// The oldest Go that builds the pinned modules (major, minor, patch), from their go.mod files.
+const GO: (u32, u32, u32) = (1, 26, 4);
 
 /// Whether this process may make namespaces, mounts and cgroups.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether a program is on `PATH`.
+/// Whether a program is on `PATH` or in the administrators' folders.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([Path::new("/usr/sbin").to_path_buf()])
-        .any(|dir| dir.join(program).is_file())
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(program).is_file())
 }
 
-/// Runs a program of the host.
+/// Why no real pods can run here, or `None`: then what they need is installed.
+///
+/// # Errors
+/// When packages can't be installed although this process may.
+pub fn prepare_for_pods() -> Result<Option<String>> {
+    if !is_root() {
+        return Ok(Some("not root: network namespaces and cgroups can't be made".to_owned()));
+    }
+    let missing = missing(&PODS);
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    if !has("apt-get") {
+        return Ok(Some(format!("missing, and not a Debian to install it on:\n{}", list(&missing))));
+    }
+    install(&missing)?;
+    Ok(None)
+}
+
+/// Checks and, as root on Debian, installs what every command needs.
+///
+/// # Errors
+/// One message with everything that is missing and how to get it.
+pub fn prepare() -> Result<()> {
+    let mut absent = missing(&BASE);
+    if !absent.is_empty() && is_root() && has("apt-get") {
+        install(&absent)?;
+        absent = missing(&BASE);
+    }
+    let mut problems = Vec::new();
+    if !absent.is_empty() {
+        let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+        problems.push(format!("{}\n  get it: apt-get install {}", list(&absent), packages.join(" ")));
+    }
+    match run("go", &["env", "GOVERSION"]) {
+        Ok(version) if parse_go(&version).is_some_and(|found| found >= GO) => {}
+        Ok(version) => problems.push(format!("  {} is too old{}", version.trim(), get_go())),
+        Err(_) => problems.push(format!("  go is missing: it builds the cluster's parts{}", get_go())),
+    }
+    if !has("cargo") {
+        problems.push("  cargo is missing\n  get it: https://rustup.rs, version 1.95 or newer".to_owned());
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("failed to find what is needed on this machine:\n{}", problems.join("\n"))
+}
+
+fn get_go() -> String {
+    let (major, minor, patch) = GO;
+    format!("\n  get it: https://go.dev/dl, version {major}.{minor}.{patch} or newer, on PATH")
+}
+
+fn parse_go(version: &str) -> Option<(u32, u32, u32)> {
+    let mut numbers = version.trim().strip_prefix("go")?.split(['.', ' ', '-']).map(str::parse);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
+}
+
+fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
+    let there = |need: &Need| {
+        if need.program.starts_with('/') { Path::new(need.program).exists() } else { has(need.program) }
+    };
+    needs.iter().filter(|need| !there(need)).collect()
+}
+
+fn list(needs: &[&Need]) -> String {
+    let lines: Vec<String> = needs.iter().map(|need| format!("  {}: {}", need.program, need.why)).collect();
+    lines.join("\n")
+}
+
+fn install(needs: &[&Need]) -> Result<()> {
+    let mut packages: Vec<&str> = needs.iter().map(|need| need.package).collect();
+    packages.dedup();
+    say(&format!("missing on this machine, installing {}:\n{}", packages.join(" "), list(needs)));
+    let step = Step::begin("installing Debian packages", None);
+    let apt = |args: &[&str]| -> Result<()> {
+        let output = Command::new("apt-get")
+            .args(["-y", "-q", "--no-install-recommends"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .output()
+            .context("failed to run apt-get")?;
+        if !output.status.success() {
+            bail!("failed to apt-get {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    };
+    apt(&["update"])?;
+    apt(&[&["install"], packages.as_slice()].concat())?;
+    step.done("installed");
+    Ok(())
+}
+
+/// Runs a program of the host and returns what it printed.
 ///
 /// # Errors
 /// What it said on stderr when it ended badly.
@@ -32,4 +162,24 @@ pub fn run(program: &str, args: &[&str]) -> Result<String> {
         bail!("failed to {program} {}: {}", args.join(" "), said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_versions_compare_as_numbers() {
+        assert!(parse_go("go1.26.8\n") > Some(GO));
+        assert!(parse_go("go1.9.7") < Some(GO));
+        assert_eq!(parse_go("go1.27 X:nocoverageredesign"), Some((1, 27, 0)));
+        assert_eq!(parse_go("devel"), None);
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_its_reason() {
+        static NEEDS: [Need; 2] =
+            [need("sh", "dash", "runs"), need("no-such-program", "none", "shows the message")];
+        assert_eq!(list(&missing(&NEEDS)), "  no-such-program: shows the message");
+    }
 }

@@ -45,6 +45,14 @@ impl Kubectl {
         self.run_with(&args, Some(manifests))
     }
 
+    /// Server-side applies YAML to a namespace, as a person does: what someone else owns is refused.
+    ///
+    /// # Errors
+    /// The server's refusal, in its words.
+    pub fn apply_in(&self, namespace: &str, manifests: &str) -> Result<String> {
+        self.run_with(&["apply", "--server-side", "-n", namespace, "-f", "-"], Some(manifests))
+    }
+
     /// Server-side applies a file or a folder.
     ///
     /// # Errors

@@ -9,14 +9,17 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod host;
+pub mod http;
 pub mod images;
 pub mod kubectl;
+pub mod loopback;
 pub mod part;
 pub mod parts;
 pub mod paths;
 pub mod pki;
 pub mod plan;
 pub mod process;
+pub mod product;
 pub mod progress;
 pub mod tools;
 

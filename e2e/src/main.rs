@@ -1,40 +1,59 @@
-//! `goodgo-dev`: the development cluster on the command line.
-#![allow(clippy::print_stdout, reason = "a command line answers on stdout")]
+//! `goodgo-dev`: the development cluster, the demonstration and the tests on the command line.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line answers on stdout and complains on stderr"
+)]
+
+mod commands;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use goodgo_e2e::cluster::{self, Cluster, Lifetime};
-use goodgo_e2e::plan::Options;
+use commands::{demo, parts, status, test, up};
+use goodgo_e2e::cluster;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A real Kubernetes on this machine, from pinned sources, and the GoodGo operator in it.
+/// A real Kubernetes on this machine, built from pinned sources, with the GoodGo operator in it.
+///
+/// As root on Debian or Ubuntu pods really run: the cluster has network, PID and mount namespaces of
+/// its own, so several live side by side and `down` leaves nothing. Elsewhere nodes are simulated:
+/// statuses move and nothing runs.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+Begin with:   goodgo-dev demo                    everything, ending with a real call through two services
+Then:         export KUBECONFIG=.cluster/dev/kubeconfig; kubectl get goodgoservices -A
+In the end:   goodgo-dev down
+
+Parts are built once and kept in ${GOODGO_CACHE:-~/.cache/goodgo}; clusters live in /var/lib/goodgo."
+)]
 struct Arguments {
     #[command(subcommand)]
-    command: Subcommands,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Subcommands {
-    /// Bring the cluster up; says at once when it is up already.
-    Up(Name),
-    /// End the cluster and remove every trace of it.
-    Down(Name),
+enum Command {
+    /// Bring a cluster up, or say that it is
+    Up(up::Arguments),
+    /// End a cluster and remove every trace of it, also of one that was killed
+    Down(up::Name),
+    /// Show this machine's clusters, their parts and what is left behind
+    Status(status::Arguments),
+    /// Cluster, operator and the example platform; ends with the answer of a real call
+    Demo(demo::Arguments),
+    /// Run the tests tier by tier and add them up
+    Test(test::Arguments),
+    /// Build the programs that clusters consist of, without starting one
+    Parts(parts::Arguments),
     #[command(hide = true)]
     Outer(Inside),
     #[command(hide = true)]
     Init(Inside),
     #[command(hide = true)]
     Supervise(Inside),
-}
-
-#[derive(Debug, clap::Args)]
-struct Name {
-    /// Which cluster: several may run side by side.
-    #[arg(long, default_value = "dev")]
-    name: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +64,7 @@ struct Inside {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
@@ -53,19 +72,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Subcommands) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Subcommands::Outer(inside) => cluster::outer(&inside.dir),
-        Subcommands::Init(inside) => cluster::init(&inside.dir),
-        Subcommands::Supervise(inside) => runtime()?.block_on(cluster::supervise(&inside.dir)),
-        Subcommands::Up(name) => {
-            let cluster =
-                runtime()?.block_on(Cluster::up(&name.name, Options::default(), Lifetime::UntilDown))?;
-            println!("export KUBECONFIG={}", cluster.kubeconfig().display());
-            Ok(())
-        }
-        Subcommands::Down(name) => Cluster::down(&name.name),
+        Command::Outer(inside) => cluster::outer(&inside.dir)?,
+        Command::Init(inside) => cluster::init(&inside.dir)?,
+        Command::Supervise(inside) => runtime()?.block_on(cluster::supervise(&inside.dir))?,
+        Command::Up(arguments) => runtime()?.block_on(up::up(&arguments))?,
+        Command::Down(name) => up::down(&name)?,
+        Command::Status(arguments) => return status::status(&arguments),
+        Command::Demo(arguments) => runtime()?.block_on(demo::demo(&arguments))?,
+        Command::Test(arguments) => return runtime()?.block_on(test::test(&arguments)),
+        Command::Parts(arguments) => parts::parts(&arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -50,7 +50,7 @@ pub struct Part {
     pub ready: Ready,
     /// How long it may take; an ended process or an answer is reported at once, this only bounds silence.
     pub patience: Duration,
-    /// Manifests (YAML) applied when it is ready.
+    /// Manifests (YAML) applied before it starts.
     pub manifests: Option<String>,
 }
 

@@ -5,12 +5,15 @@
 //! Order is for the reader; [`Part::needs`](crate::part::Part::needs) decides what waits for what.
 
 pub(crate) mod containerd;
+mod coredns;
 mod etcd;
 mod kube_apiserver;
 mod kube_controller_manager;
 mod kube_proxy;
 mod kube_scheduler;
 mod kubelet;
+mod kwok;
+mod metrics_server;
 
 use crate::part::Part;
 use crate::plan::Plan;
@@ -29,6 +32,22 @@ pub fn cluster(plan: &Plan) -> Result<Vec<Part>> {
         kube_scheduler::part(plan),
         kubelet::part(plan)?,
         kube_proxy::part(plan)?,
+        coredns::part(plan)?,
+        metrics_server::part(plan),
+    ])
+}
+
+/// A cluster whose nodes are simulated: everything is scheduled and nothing runs.
+///
+/// # Errors
+/// When a part's configuration can't be written.
+pub fn simulated(plan: &Plan) -> Result<Vec<Part>> {
+    Ok(vec![
+        etcd::part(plan),
+        kube_apiserver::part(plan)?,
+        kube_controller_manager::part(plan),
+        kube_scheduler::part(plan),
+        kwok::part(plan),
     ])
 }
 

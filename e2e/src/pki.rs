@@ -61,15 +61,6 @@ pub fn write(plan: &Plan) -> Result<()> {
             "kubernetes.default.svc.cluster.local".to_owned(),
         ],
     )?;
-    leaf(
-        plan,
-        &authority,
-        "metrics-server",
-        "metrics-server",
-        "",
-        vec!["metrics-server.kube-system.svc".to_owned(), plan.address.clone()],
-    )?;
-
     // RSA, because that is what signs tokens on nearly every real cluster.
     let tokens = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
         .context("failed to make the token key")?;

@@ -46,7 +46,7 @@ struct Member {
     part: Part,
     state: State,
     process: Option<Child>,
-    started: Instant,
+    began: Instant,
 }
 
 impl Running {
@@ -63,7 +63,7 @@ impl Running {
             plan: plan.clone(),
             parts: parts
                 .into_iter()
-                .map(|part| Member { part, state: State::Waiting, process: None, started: Instant::now() })
+                .map(|part| Member { part, state: State::Waiting, process: None, began: Instant::now() })
                 .collect(),
         };
         let mut before = BTreeMap::new();
@@ -96,22 +96,14 @@ impl Running {
             let Some(member) = self.parts.get(at) else { continue };
             let next = match &member.state {
                 State::Waiting if member.part.needs.iter().all(|need| ready.contains(need)) => {
-                    let started = spawn(&self.plan, &member.part);
-                    let Some(member) = self.parts.get_mut(at) else { continue };
-                    member.started = Instant::now();
-                    match started {
-                        Ok(process) => {
-                            member.process = Some(process);
-                            State::Starting("started".to_owned())
-                        }
-                        Err(error) => State::Failed(format!("{error:#}")),
-                    }
+                    self.launch(at)
                 }
+                State::Starting(_) if member.process.is_none() => self.launch(at),
                 State::Starting(_) => {
                     let part = member.part.clone();
-                    let started = member.started;
+                    let began = member.began;
                     let ended = self.parts.get_mut(at).and_then(Member::ended);
-                    look(&self.plan, &part, started, ended).await
+                    look(&self.plan, &part, began, ended).await
                 }
                 other => other.clone(),
             };
@@ -122,6 +114,29 @@ impl Running {
             }
         }
         None
+    }
+
+    /// Applies the part's manifests and starts its program.
+    fn launch(&mut self, at: usize) -> State {
+        let plan = &self.plan;
+        let Some(member) = self.parts.get_mut(at) else { return State::Waiting };
+        if member.state == State::Waiting {
+            member.began = Instant::now();
+        }
+        if let Some(manifests) = &member.part.manifests
+            && let Err(error) = Kubectl::new(&plan.admin_kubeconfig()).apply(manifests)
+        {
+            // The server makes its own namespaces a moment after it is ready.
+            let reason = format!("{error:#}");
+            return too_late(plan, &member.part, member.began, &reason).unwrap_or(State::Starting(reason));
+        }
+        match spawn(plan, &member.part) {
+            Ok(process) => {
+                member.process = Some(process);
+                State::Starting("started".to_owned())
+            }
+            Err(error) => State::Failed(format!("{error:#}")),
+        }
     }
 
     /// Looks whether a part ended since it became ready.
@@ -161,37 +176,29 @@ impl Member {
     }
 }
 
-async fn look(plan: &Plan, part: &Part, started: Instant, ended_with: Option<String>) -> State {
+async fn look(plan: &Plan, part: &Part, began: Instant, ended_with: Option<String>) -> State {
     if let Some(status) = ended_with {
         return State::Failed(ended(plan, part, &status));
     }
-    let reason = match is_ready(plan, &part.ready).await {
-        Ok(()) => match apply_manifests(plan, part) {
-            Ok(()) => return State::Ready(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
-            Err(error) => format!("{error:#}"),
-        },
-        Err(error) => format!("{error:#}"),
-    };
-    if started.elapsed() > part.patience {
-        return State::Failed(format!(
-            "{} is not ready after {} s: {reason}\n{}",
-            part.name,
-            part.patience.as_secs(),
-            last_lines(&plan.log(part.name))
-        ));
+    match is_ready(plan, &part.ready).await {
+        Ok(()) => State::Ready(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        Err(error) => {
+            let reason = format!("{error:#}");
+            too_late(plan, part, began, &reason).unwrap_or(State::Starting(reason))
+        }
     }
-    State::Starting(reason)
+}
+
+fn too_late(plan: &Plan, part: &Part, began: Instant, reason: &str) -> Option<State> {
+    let (name, patience) = (part.name, part.patience);
+    (began.elapsed() > patience).then(|| {
+        let log = last_lines(&plan.log(name));
+        State::Failed(format!("{name} is not ready after {} s: {reason}\n{log}", patience.as_secs()))
+    })
 }
 
 fn ended(plan: &Plan, part: &Part, status: &str) -> String {
     format!("{} ended ({status})\n{}", part.name, last_lines(&plan.log(part.name)))
-}
-
-fn apply_manifests(plan: &Plan, part: &Part) -> Result<()> {
-    match &part.manifests {
-        Some(manifests) => Kubectl::new(&plan.admin_kubeconfig()).apply(manifests).map(drop),
-        None => Ok(()),
-    }
 }
 
 async fn is_ready(plan: &Plan, ready: &Ready) -> Result<()> {

@@ -4,7 +4,7 @@ use super::{Record, Status, network, record};
 use crate::host::run;
 use crate::parts;
 use crate::paths;
-use crate::plan::Plan;
+use crate::plan::{Nodes, Plan};
 use crate::process::Running;
 use anyhow::{Context, Result};
 use std::fs;
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Folders that containerd, CNI and kube-proxy share with the whole machine unless they are covered.
-const COVERED: [&str; 4] = ["/run/netns", "/run/containerd", "/var/lib/cni", "/run/xtables.lock.d"];
+const COVERED: [&str; 3] = ["/run/netns", "/run/containerd", "/var/lib/cni"];
 
 fn plan(dir: &Path) -> Result<Plan> {
     let text = fs::read(dir.join("cluster.json")).context("failed to read the cluster's record")?;
@@ -24,7 +24,7 @@ fn plan(dir: &Path) -> Result<Plan> {
 }
 
 /// Becomes the outer process: leaves the caller's session, enters the cluster's network and makes
-/// PID and mount namespaces. Returns only when that fails.
+/// PID and mount namespaces. Simulated nodes need none of this: then it is the supervisor itself.
 ///
 /// # Errors
 /// What the machine refused.
@@ -32,6 +32,11 @@ pub fn outer(dir: &Path) -> Result<()> {
     rustix::process::setsid().context("failed to leave the session")?;
     record::i_am_outer(dir)?;
     let plan = plan(dir)?;
+    if plan.nodes != Nodes::Real {
+        // Nothing to isolate: the parts listen on an address of their own and end with this process.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        return runtime.context("failed to start the runtime")?.block_on(supervise(dir));
+    }
     let me = std::env::current_exe().context("failed to find this program")?;
     let error = Command::new("nsenter")
         .arg(format!("--net={}", network::namespace_file(&plan)))
@@ -85,7 +90,12 @@ pub fn init(dir: &Path) -> Result<()> {
 pub async fn supervise(dir: &Path) -> Result<()> {
     let plan = plan(dir)?;
     let mut status = Status::default();
-    let started = Running::start(&plan, parts::cluster(&plan)?, |parts| {
+    let list = match plan.nodes {
+        Nodes::Real => parts::cluster(&plan)?,
+        Nodes::Simulated => parts::simulated(&plan)?,
+        Nodes::None => parts::control_plane(&plan, true)?,
+    };
+    let started = Running::start(&plan, list, |parts| {
         status.parts.clone_from(parts);
         let _ = write(&plan, &status);
     })

@@ -2,15 +2,19 @@
 
 use super::Record;
 use crate::host::run;
-use crate::plan::Plan;
+use crate::plan::{Nodes, Plan};
 use anyhow::{Context, Result};
 
 /// Second octets to choose from: 10.200.0.0/16 to 10.249.0.0/16.
 const SUBNETS: std::ops::Range<u8> = 200..250;
 
 /// A subnet that no cluster has and no route of this machine mentions.
-pub(super) fn free_subnet(taken: &[Record]) -> Result<u8> {
-    let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
+pub(super) fn free_subnet(taken: &[Record], nodes: Nodes) -> Result<u8> {
+    let routes = match nodes {
+        Nodes::Real => run("ip", &["-4", "route", "show", "table", "all"])?,
+        // Addresses that nobody is routed to can't collide.
+        Nodes::Simulated | Nodes::None => String::new(),
+    };
     SUBNETS
         .clone()
         .find(|subnet| {
@@ -20,7 +24,7 @@ pub(super) fn free_subnet(taken: &[Record]) -> Result<u8> {
         .context("failed to find a free network: 10.200.0.0/16 to 10.249.0.0/16 are all in use")
 }
 
-fn host_link(plan: &Plan) -> String {
+pub(super) fn host_link(plan: &Plan) -> String {
     format!("goodgo{}", plan.subnet)
 }
 

@@ -76,10 +76,7 @@ impl Record {
     /// Ends the outer process, and with it everything inside, and waits until the last one is gone.
     pub(super) fn kill(&self) -> Result<()> {
         let Some(outer) = Process::read(&self.plan.dir).filter(Process::is_alive) else { return Ok(()) };
-        let children =
-            fs::read_to_string(format!("/proc/{0}/task/{0}/children", outer.pid)).unwrap_or_default();
-        let inner: Vec<Process> =
-            children.split_whitespace().filter_map(|pid| Process::running(pid.parse().ok()?)).collect();
+        let inner = outer.children();
         if let Some(pid) = Pid::from_raw(outer.pid) {
             let _ = kill_process(pid, Signal::KILL);
         }
@@ -127,6 +124,15 @@ impl Process {
 
     fn read(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(dir.join("outer.json")).ok()?).ok()
+    }
+
+    /// What its threads started.
+    fn children(&self) -> Vec<Self> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let pids: Vec<String> =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).collect();
+        let pids = pids.iter().flat_map(|pids| pids.split_whitespace());
+        pids.filter_map(|pid| Self::running(pid.parse().ok()?)).collect()
     }
 
     fn is_alive(&self) -> bool {

@@ -13,6 +13,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/hosts"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/loadbalance"
 	_ "github.com/coredns/coredns/plugin/log"
 	_ "github.com/coredns/coredns/plugin/loop"
 	_ "github.com/coredns/coredns/plugin/metrics"
@@ -21,10 +22,11 @@ import (
 	_ "github.com/coredns/coredns/plugin/template"
 )
 
-// directives is the order in which plugins see a query; it follows CoreDNS's plugin.cfg.
+// directives is the order in which plugins see a query. It follows CoreDNS's plugin.cfg, but for
+// template: here it comes last but one and answers what the others let fall through.
 var directives = []string{
-	"reload", "bind", "health", "ready", "prometheus", "errors", "log",
-	"cache", "template", "hosts", "kubernetes", "loop", "forward",
+	"reload", "bind", "health", "ready", "prometheus", "errors", "log", "loadbalance",
+	"cache", "hosts", "kubernetes", "template", "loop", "forward",
 }
 
 func init() {

@@ -1,0 +1,25 @@
+# Every target is one call of the development program; `cargo run -p goodgo-e2e -- --help` teaches the rest.
+GOODGO_DEV = cargo run --quiet --locked -p goodgo-e2e --bin goodgo-dev --
+.DEFAULT_GOAL = help
+.PHONY: help demo down status test lint generate
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## A real cluster, the operator, the example platform and a call through it (CLUSTER=current: your own cluster)
+	$(GOODGO_DEV) demo $(if $(filter current,$(CLUSTER)),--current)
+
+down: ## End the demo's cluster and remove every trace of it
+	$(GOODGO_DEV) down
+
+status: ## Show this machine's clusters, their parts and what is left behind
+	$(GOODGO_DEV) status
+
+test: ## Every tier: lints, unit, API server, real pods
+	$(GOODGO_DEV) test
+
+lint: ## Format and lints alone
+	$(GOODGO_DEV) test --tier 0
+
+generate: ## Write every generated file again (a test fails on drift)
+	UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift

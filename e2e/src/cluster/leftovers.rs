@@ -1,0 +1,54 @@
+//! What lies about on this machine and belongs to no running cluster.
+
+use super::{Record, cgroup, network};
+use crate::paths;
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+/// Everything of ours whose cluster does not run: namespaces, links, cgroups, mounts, folders.
+/// Empty after every `down`.
+///
+/// # Errors
+/// When a record can't be read.
+pub fn leftovers() -> Result<Vec<String>> {
+    let running: Vec<Record> = Record::all()?.into_iter().filter(Record::is_alive).collect();
+    let ids: Vec<&str> = running.iter().map(|record| record.plan.id.as_str()).collect();
+    let links: Vec<String> = running.iter().map(|record| network::host_link(&record.plan)).collect();
+    let mut found = Vec::new();
+    for name in names(Path::new("/run/netns")) {
+        if name.starts_with("goodgo-") && !ids.contains(&name.as_str()) {
+            found.push(format!("network namespace {name}"));
+        }
+    }
+    for name in names(Path::new("/sys/class/net")) {
+        if name.starts_with("goodgo") && !links.contains(&name) {
+            found.push(format!("network link {name}"));
+        }
+    }
+    for hierarchy in cgroup::hierarchies()? {
+        for name in names(&hierarchy) {
+            if name.starts_with("goodgo-") && !ids.contains(&name.as_str()) {
+                found.push(format!("cgroup {}", hierarchy.join(name).display()));
+            }
+        }
+    }
+    let root = paths::clusters()?;
+    for name in names(&root) {
+        if name.starts_with("goodgo-") && !ids.contains(&name.as_str()) {
+            found.push(format!("folder {}", root.join(name).display()));
+        }
+    }
+    // A running cluster's mounts are private to it: one seen from here belongs to nobody.
+    for line in fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines() {
+        if let Some(place) = line.split(' ').nth(1).filter(|place| Path::new(place).starts_with(&root)) {
+            found.push(format!("mount {place}"));
+        }
+    }
+    Ok(found)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}

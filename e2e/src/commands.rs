@@ -1,0 +1,7 @@
+//! The subcommands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod parts;
+pub(crate) mod status;
+pub(crate) mod test;
+pub(crate) mod up;

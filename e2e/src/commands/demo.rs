@@ -1,0 +1,119 @@
+//! `goodgo-dev demo`: from nothing to the answer of a real call through two services.
+
+use super::up::{Name, Settings};
+use anyhow::{Context, Result, bail};
+use goodgo_e2e::cluster::Cluster;
+use goodgo_e2e::plan::Nodes;
+use goodgo_e2e::progress::Step;
+use goodgo_e2e::{http, product};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Where the examples live.
+const NAMESPACE: &str = "shop";
+/// Longest time without a service becoming ready.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    name: Name,
+    #[command(flatten)]
+    cluster: Settings,
+}
+
+pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
+    let name = &arguments.name.name;
+    let wanted = arguments.cluster.wanted()?;
+    let cluster = Cluster::up(name, wanted).await?;
+    let images = product::deliver(&cluster)?;
+    product::install(&cluster, &images, &[])?;
+
+    let kubectl = cluster.kubectl();
+    kubectl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
+    kubectl.apply_in(NAMESPACE, &product::examples(&images.demo)?)?;
+    wait_until_ready(&cluster).await?;
+
+    println!("\n$ kubectl get goodgoservices -n {NAMESPACE}");
+    print!("{}", kubectl.run(&["get", "goodgoservices", "-n", NAMESPACE])?);
+    if cluster.plan().nodes == Nodes::Real {
+        call(&cluster).await?;
+    } else {
+        println!("\nNodes are simulated: nothing runs, and no call was made.");
+    }
+    farewell(&cluster, name)
+}
+
+async fn wait_until_ready(cluster: &Cluster) -> Result<()> {
+    let step = Step::begin("waiting for the services", None);
+    loop {
+        let list = cluster.kubectl().run(&["get", "goodgoservices", "-n", NAMESPACE, "-o", "json"])?;
+        let list: Value = serde_json::from_str(&list).context("failed to read the services")?;
+        let services = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let waiting: Vec<String> = services.iter().filter_map(why_not_ready).collect();
+        if waiting.is_empty() && !services.is_empty() {
+            step.done(&format!("{} ready", services.len()));
+            return Ok(());
+        }
+        let (ready, all) = (services.len() - waiting.len(), services.len());
+        step.advance(ready as u64, Some(all as u64), &format!("waiting for {}", waiting.join("; ")));
+        if step.elapsed() > PATIENCE {
+            step.failed();
+            let pods = cluster.kubectl().run(&["get", "pods", "-n", NAMESPACE])?;
+            bail!("failed to see all services ready:\n  {}\n{pods}", waiting.join("\n  "));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The service's name and what its Ready condition says, unless it is ready.
+fn why_not_ready(service: &Value) -> Option<String> {
+    let name = service.pointer("/metadata/name")?.as_str()?;
+    let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
+    let ready =
+        conditions.into_iter().flatten().find(|condition| condition.get("type") == Some(&"Ready".into()));
+    let Some(ready) = ready else { return Some(format!("{name} (no status)")) };
+    let current = ready
+        .get("observedGeneration")
+        .is_none_or(|seen| Some(seen) == service.pointer("/metadata/generation"));
+    let text = |field: &str| ready.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (text("status") != "True" || !current)
+        .then(|| format!("{name} ({}: {})", text("reason"), text("message")))
+}
+
+/// Calls user-service from this machine, through its Service's address.
+async fn call(cluster: &Cluster) -> Result<()> {
+    let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
+    let address = cluster.kubectl().run(&["get", "service", "user-service", "-n", NAMESPACE, "-o", path])?;
+    let url = format!("http://{address}/users/123");
+    let (status, body) = http::get(&url, Duration::from_secs(10)).await?;
+    println!(
+        "\n$ curl http://user-service:{}/users/123     # it asks iam-service, through both runtimes",
+        address.rsplit(':').next().unwrap_or_default()
+    );
+    println!("{status} {body}");
+    if status != 200 {
+        bail!("failed to get user 123: {url} answered {status}");
+    }
+    Ok(())
+}
+
+fn farewell(cluster: &Cluster, name: &str) -> Result<()> {
+    println!(
+        "
+The cluster stays up. To use it:
+  export KUBECONFIG={}
+  export PATH={}:$PATH
+
+Try:
+  kubectl delete deployment user-service -n {NAMESPACE}; kubectl get deployments -n {NAMESPACE} -w     # it comes back
+  kubectl describe goodgoservice user-service -n {NAMESPACE}                               # what it is and why
+  kubectl explain goodgoservice.spec.calls                                           # the API teaches itself
+
+When done: {}",
+        cluster.kubeconfig().display(),
+        super::parts::folder()?.display(),
+        if name == "dev" { "make down".to_owned() } else { format!("goodgo-dev down --name {name}") },
+    );
+    Ok(())
+}
