@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a configuration file can't be read or written.
+/// Why a configuration file can't be read or written. Messages are whole: they include their cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is larger than a ConfigMap can be.
@@ -11,15 +11,15 @@ pub enum Error {
         /// Size of what was given, in bytes.
         bytes: usize,
     },
-    /// Not the JSON of this type; the source names line and column.
+    /// Not the JSON of this type; names line and column.
     #[error("failed to decode the runtime configuration: {0}")]
-    Decode(#[source] serde_json::Error),
+    Decode(serde_json::Error),
     /// Values out of their bounds, each with path and remedy.
     #[error("failed to validate the runtime configuration: {}", join(.0))]
     Invalid(Vec<Violation>),
     /// The value can't be written as JSON.
     #[error("failed to encode the runtime configuration: {0}")]
-    Encode(#[source] serde_json::Error),
+    Encode(serde_json::Error),
 }
 
 /// One value out of its bounds.

@@ -1,0 +1,140 @@
+//! Failures of the runtime's own making, and how each is told to the client (RFC 9457 and RFC 9209).
+
+use std::io;
+use std::time::Duration;
+
+use goodgo_runtime_config::Unavailable;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::Body;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// RFC 9209: tells the runtime's own failures from the callee's.
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Why a request was not forwarded or not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The request is not one that can be forwarded safely.
+    #[error("failed to accept the request: {0}")]
+    Malformed(&'static str),
+    /// The Host of the request is not one.
+    #[error("failed to accept the request: its Host is not a host")]
+    BadHost,
+    /// CONNECT, which would turn the runtime into an open proxy.
+    #[error("failed to accept the request: CONNECT is not served here")]
+    ConnectMethod,
+    /// The gateway's routes do not include this one.
+    #[error("failed to find a declared route for this method and path; declare it under spec.gateway.routes")]
+    RouteNotDeclared,
+    /// The operator knows that the call can't be made.
+    #[error("failed to call {call}: {}: {}", .why.reason, .why.message)]
+    Unavailable { call: String, why: Unavailable },
+    /// A listener without an entry in the configuration.
+    #[error("failed to call {call}: the configuration in force does not declare it")]
+    CallNotConfigured { call: String },
+    /// No address for the callee's name.
+    #[error("failed to resolve {host}: {source}")]
+    Resolve { host: String, source: io::Error },
+    /// Nobody accepted the connection.
+    #[error("failed to connect to {to}: {source}")]
+    Connect { to: String, source: io::Error },
+    /// Resolution, TCP or TLS took too long.
+    #[error("failed to connect to {to} within {} ms", .limit.as_millis())]
+    ConnectTimeout { to: String, limit: Duration },
+    /// The certificate is not to be trusted, or there is no TLS at all.
+    #[error("failed to open a TLS session with {to}: {source}")]
+    Tls { to: String, source: io::Error },
+    /// The connection ended or broke the protocol before the answer's head.
+    #[error("failed to get an answer from {to}: {detail}")]
+    Exchange { to: String, detail: String, closed: bool },
+    /// The other end switched protocols unasked, or the client went away while switching.
+    #[error("failed to switch protocols: {0}")]
+    Upgrade(&'static str),
+}
+
+impl Failure {
+    /// A failure of an established connection to `to`.
+    pub(crate) fn exchange(to: &str, error: &hyper::Error) -> Self {
+        let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        let detail = match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Self::Exchange { to: to.to_owned(), detail, closed }
+    }
+
+    /// One CamelCase word: the problem's `reason` and the metric's label.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Malformed(_) | Self::BadHost => "MalformedRequest",
+            Self::ConnectMethod => "MethodNotSupported",
+            Self::RouteNotDeclared => "RouteNotDeclared",
+            Self::Unavailable { why, .. } => &why.reason,
+            Self::CallNotConfigured { .. } => "CallNotConfigured",
+            Self::Resolve { .. } => "NameNotResolved",
+            Self::Connect { .. } => "ConnectFailed",
+            Self::ConnectTimeout { .. } => "ConnectTimeout",
+            Self::Tls { .. } => "TlsFailed",
+            Self::Exchange { closed: true, .. } => "ConnectionClosed",
+            Self::Exchange { closed: false, .. } => "ProtocolError",
+            Self::Upgrade(_) => "UpgradeFailed",
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::ConnectMethod => StatusCode::NOT_IMPLEMENTED,
+            Self::RouteNotDeclared => StatusCode::NOT_FOUND,
+            Self::Unavailable { .. } | Self::CallNotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Exchange { .. }
+            | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// RFC 9209 2.3: the registered proxy error type.
+    fn proxy_status(&self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Malformed(_) | Self::BadHost => "goodgo-runtime; error=http_request_error",
+            Self::ConnectMethod => "goodgo-runtime; error=http_request_denied",
+            Self::RouteNotDeclared => "goodgo-runtime; error=destination_not_found",
+            Self::Unavailable { .. } | Self::CallNotConfigured { .. } => {
+                "goodgo-runtime; error=destination_unavailable"
+            }
+            Self::Resolve { .. } => "goodgo-runtime; error=dns_error",
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                "goodgo-runtime; error=connection_refused"
+            }
+            Self::Connect { .. } => "goodgo-runtime; error=destination_ip_unroutable",
+            Self::ConnectTimeout { .. } => "goodgo-runtime; error=connection_timeout",
+            Self::Tls { .. } => "goodgo-runtime; error=tls_protocol_error",
+            Self::Exchange { closed: true, .. } => "goodgo-runtime; error=connection_terminated",
+            Self::Exchange { closed: false, .. } => "goodgo-runtime; error=http_protocol_error",
+            Self::Upgrade(_) => "goodgo-runtime; error=http_upgrade_failed",
+        })
+    }
+
+    /// The answer to the client.
+    pub(crate) fn response(&self) -> Response<Body> {
+        let status = self.status();
+        let problem = serde_json::json!({
+            // RFC 9457 4.2.1: the title is the status's phrase; `reason` is what a program looks at.
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+            "reason": self.reason(),
+        });
+        let mut response = Response::new(Body::whole(problem.to_string()));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+        response.headers_mut().insert(PROXY_STATUS, self.proxy_status());
+        response
+    }
+}

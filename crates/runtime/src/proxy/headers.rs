@@ -1,0 +1,117 @@
+//! Hop-by-hop headers (RFC 9110 7.6.1): they end at this hop, in both directions.
+
+use http::header::{CONNECTION, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue};
+
+/// Headers that describe one connection even when `Connection` does not list them.
+const HOP_BY_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Removes what belongs to this hop alone, and returns the protocol of an upgrade that was asked for or granted.
+///
+/// Framing is not lost with `Transfer-Encoding`: it is derived from the body anew. `TE: trailers` stays, as gRPC demands
+/// it and trailers pass through.
+pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let trailers = takes_trailers(headers);
+    let mut upgrade = None;
+    if headers.contains_key(CONNECTION) {
+        // Collected first: the names borrow from the map that they are removed from.
+        let listed: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            .collect();
+        if listed.contains(&UPGRADE) {
+            upgrade = headers.get(UPGRADE).cloned();
+        }
+        headers.remove(CONNECTION);
+        for name in listed {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    upgrade
+}
+
+/// Asks this hop's neighbour for, or grants it, the switch to `protocol`.
+pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    // A weight may follow: `trailers;q=0.5`.
+    tokens(headers, &TE).any(|token| {
+        token.split(';').next().is_some_and(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    })
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_lists_is_removed_with_it() {
+        let mut headers = headers(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("connection", "x-other"),
+            ("x-secret", "1"),
+            ("x-other", "2"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("te", "gzip"),
+            ("upgrade", "websocket"),
+            ("authorization", "Bearer t"),
+            ("content-length", "3"),
+        ]);
+        assert_eq!(strip(&mut headers), None, "upgrade was not listed in Connection");
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "content-length"]);
+    }
+
+    #[test]
+    fn trailers_stay_announced() {
+        for te in ["trailers", "gzip, Trailers;q=0.5"] {
+            let mut headers = headers(&[("te", te), ("connection", "te")]);
+            strip(&mut headers);
+            assert_eq!(headers[TE], "trailers");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_returned_with_its_protocol() {
+        let mut headers = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(strip(&mut headers).unwrap(), "websocket");
+        assert!(headers.is_empty());
+        set_upgrade(&mut headers, HeaderValue::from_static("websocket"));
+        assert_eq!(headers[CONNECTION], "upgrade");
+    }
+}

@@ -1,0 +1,198 @@
+//! Puts the parts together: binds the listeners, gives each its stack, and ends when told to.
+//!
+//! Start: admin and drain first, so that a probe always gets an answer; then the first good configuration; then traffic.
+//! End: a drain ([`crate::drain`]) takes the inbound listeners out of service while the process goes on; SIGTERM, which
+//! the kubelet sends to a sidecar only after the app has ended, ends everything promptly.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Error;
+use crate::admin::{self, Admin};
+use crate::args::Args;
+use crate::config::Hot;
+use crate::config::watch::Watcher;
+use crate::drain::{Drain, Lifecycle};
+use crate::metrics::Metrics;
+use crate::proxy;
+use crate::server::Bound;
+use crate::upstream::{Origin, Tls, Upstream};
+
+/// What requests in flight get at SIGTERM. Nothing is left to wait for after a drain; without one (outside Kubernetes)
+/// this is all they get.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A runtime whose listeners are bound.
+#[derive(Debug)]
+pub struct Runtime {
+    addresses: Addresses,
+    listeners: Listeners,
+    state: Arc<Admin>,
+    tls: Tls,
+    /// The service and gateway listeners and what they have open.
+    inbound: Lifecycle,
+    /// The calls' listeners: they work until the process ends, as the app may call while it finishes.
+    outbound: Lifecycle,
+    _watcher: Watcher,
+}
+
+/// Where a runtime listens; differs from its arguments where those say port 0.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Traffic to the app from the cluster; none when the app speaks no HTTP.
+    pub service: Option<SocketAddr>,
+    /// Traffic to the app from the gateway; none when the app speaks no HTTP.
+    pub gateway: Option<SocketAddr>,
+    /// Probes, configuration, metrics.
+    pub admin: SocketAddr,
+    /// The preStop hook.
+    pub drain: SocketAddr,
+    /// Calls by name, in the order of the arguments.
+    pub calls: Vec<(String, SocketAddr)>,
+}
+
+#[derive(Debug)]
+struct Listeners {
+    inbound: Option<Inbound>,
+    calls: Vec<(String, Bound)>,
+}
+
+#[derive(Debug)]
+struct Inbound {
+    app_port: u16,
+    service: Bound,
+    gateway: Bound,
+}
+
+impl Runtime {
+    /// Binds all listeners and starts to answer on admin and drain; traffic waits in the accept queues until
+    /// [`Runtime::run`] has a configuration.
+    ///
+    /// # Errors
+    /// [`Error::Bind`], [`Error::TrustAnchors`], [`Error::Tls`], [`Error::Watch`].
+    pub async fn bind(args: &Args) -> Result<Self, Error> {
+        let tls = Tls::new(args.tls_ca_file.as_deref())?;
+        let listen = |port| SocketAddr::new(args.listen, port);
+        let admin = Bound::bind("admin", listen(args.admin_port)).await?;
+        let drain = Bound::bind("drain", listen(args.drain_port)).await?;
+        let inbound = match args.app_port {
+            Some(app_port) => Some(Inbound {
+                app_port,
+                service: Bound::bind("service", listen(args.service_port)).await?,
+                gateway: Bound::bind("gateway", listen(args.gateway_port)).await?,
+            }),
+            None => None,
+        };
+        let mut calls = Vec::with_capacity(args.calls.len());
+        for call in &args.calls {
+            // Loopback alone: who can reach it speaks with this service's identity.
+            let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), call.port);
+            calls.push((call.name.clone(), Bound::bind(&call.name, address).await?));
+        }
+        let addresses = Addresses {
+            service: inbound.as_ref().map(|inbound| inbound.service.address),
+            gateway: inbound.as_ref().map(|inbound| inbound.gateway.address),
+            admin: admin.address,
+            drain: drain.address,
+            calls: calls.iter().map(|(name, bound)| (name.clone(), bound.address)).collect(),
+        };
+
+        let metrics = Metrics::new();
+        let hot = Arc::new(Hot::new(tls.clone(), Arc::clone(&metrics)));
+        let watcher = {
+            let hot = Arc::clone(&hot);
+            Watcher::start(args.config.clone(), move |read| hot.offer(read))?
+        };
+        let lifecycle = Lifecycle::new();
+        let state = Arc::new(Admin {
+            hot,
+            drain: Drain::new(lifecycle.clone()),
+            metrics,
+            started: AtomicBool::new(false),
+        });
+        serve_admin("admin", admin, admin::admin(Arc::clone(&state)));
+        serve_admin("drain", drain, admin::drain(Arc::clone(&state)));
+        Ok(Self {
+            addresses,
+            listeners: Listeners { inbound, calls },
+            state,
+            tls,
+            inbound: lifecycle,
+            outbound: Lifecycle::new(),
+            _watcher: watcher,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`Error::Signals`] when they can't be listened for.
+    pub async fn run_until_signal(self) -> Result<(), Error> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+        let told = async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("SIGINT"),
+            }
+        };
+        self.run(told).await;
+        Ok(())
+    }
+
+    /// Serves until `told` resolves, then finishes promptly.
+    pub async fn run(self, told: impl Future<Output = ()>) {
+        let Self { addresses: _, listeners, state, tls, inbound, outbound, _watcher } = self;
+        let serving = async {
+            state.hot.loaded().await;
+            start(listeners, &state, tls, &inbound, &outbound);
+            state.started.store(true, Ordering::Release);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = told => {}
+            () = serving => {}
+        }
+        // Drained already: whatever is open has had its time.
+        let limit = if state.drain.is_done() { Duration::ZERO } else { EXIT_LIMIT };
+        let (inbound, outbound) = tokio::join!(inbound.finish(limit), outbound.finish(limit));
+        tracing::info!(open = inbound + outbound, "ended");
+    }
+}
+
+/// Gives every listener its stack.
+fn start(listeners: Listeners, state: &Admin, tls: Tls, inbound: &Lifecycle, outbound: &Lifecycle) {
+    let Listeners { inbound: to_app, calls } = listeners;
+    if let Some(Inbound { app_port, service, gateway }) = to_app {
+        let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls));
+        let metrics = state.metrics.listener("service");
+        service.serve(proxy::service(app, inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
+        let metrics = state.metrics.listener("gateway");
+        gateway.serve(proxy::gateway(inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
+    }
+    for (name, bound) in calls {
+        let metrics = state.metrics.listener(&name);
+        let stack = proxy::call(&name, Arc::clone(&state.hot), outbound.clone(), Arc::clone(&metrics));
+        bound.serve(stack, outbound, metrics);
+    }
+}
+
+fn serve_admin(name: &'static str, bound: Bound, router: Router) {
+    tracing::info!(listener = name, address = %bound.address, "listening");
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(bound.listener, router).await {
+            tracing::error!(listener = name, %error, "listener ended");
+        }
+    });
+}
