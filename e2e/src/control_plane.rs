@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// Folders are called `goodgo-api-PID-…`.
+const PREFIX: &str = "goodgo-api-";
+
 /// What a control plane has.
 #[derive(Debug, Clone, Default)]
 pub struct ControlPlaneOptions {
@@ -36,7 +39,9 @@ impl ControlPlane {
             wanted.push(tools::KUBE_CONTROLLER_MANAGER);
         }
         tokio::task::spawn_blocking(move || tools::ensure(&wanted)).await??;
-        let dir = tempfile::Builder::new().prefix("goodgo-").tempdir().context("failed to make a folder")?;
+        sweep();
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir().context("failed to make a folder")?;
         let plan = Plan {
             id: "control-plane".to_owned(),
             dir: dir.path().to_path_buf(),
@@ -82,5 +87,18 @@ impl ControlPlane {
     /// When the kubeconfig can't be used.
     pub async fn client(&self) -> Result<kube::Client> {
         Ok(kube::Client::try_from(self.plan.client_config().await?)?)
+    }
+}
+
+/// Removes the folders of killed processes: their parts ended with them, their files could not.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Another process may sweep the same folder: whoever comes second finds nothing.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }

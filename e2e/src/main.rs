@@ -9,7 +9,7 @@ mod commands;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use commands::{demo, parts, status, test, up};
+use commands::{control_plane, demo, parts, status, test, up};
 use goodgo_e2e::cluster;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,8 @@ enum Command {
     Test(test::Arguments),
     /// Build the programs that clusters consist of, without starting one
     Parts(parts::Arguments),
+    /// Run etcd and an API server on loopback until interrupted: for work that needs no pods, and no root
+    ControlPlane(control_plane::Arguments),
     #[command(hide = true)]
     Outer(Inside),
     #[command(hide = true)]
@@ -82,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Status(arguments) => return status::status(&arguments),
         Command::Demo(arguments) => runtime()?.block_on(demo::demo(&arguments))?,
         Command::Test(arguments) => return runtime()?.block_on(test::test(&arguments)),
+        Command::ControlPlane(arguments) => runtime()?.block_on(control_plane::control_plane(&arguments))?,
         Command::Parts(arguments) => parts::parts(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
