@@ -41,21 +41,15 @@ pub fn pause() -> Result<PathBuf> {
             &text(&program),
         ],
     )?;
-    build(&source.join("Dockerfile"), None, context.path(), SANDBOX_IMAGE, &archive)?;
+    build(&source.join("Dockerfile"), &[], context.path(), SANDBOX_IMAGE, &archive)?;
     Ok(archive)
 }
 
-/// Builds one target of a Dockerfile into an archive (`docker load` and `ctr import` read it).
+/// Builds a Dockerfile into an archive (`docker load` and `ctr import` read it); `options` are buildah's.
 ///
 /// # Errors
 /// What buildah said.
-pub fn build(
-    dockerfile: &Path,
-    target: Option<&str>,
-    context: &Path,
-    name: &str,
-    archive: &Path,
-) -> Result<()> {
+pub fn build(dockerfile: &Path, options: &[&str], context: &Path, name: &str, archive: &Path) -> Result<()> {
     let store = tempfile::tempdir().context("failed to make a folder for buildah")?;
     let storage =
         ["--root", &text(&store.path().join("root")), "--runroot", &text(&store.path().join("run"))]
@@ -75,9 +69,7 @@ pub fn build(
     };
     let (file, folder) = (text(dockerfile), text(context));
     let mut args = vec!["bud", "--isolation", "chroot", "--pull-never", "--tag", name, "--file", &file];
-    if let Some(target) = target {
-        args.extend(["--target", target]);
-    }
+    args.extend(options);
     args.push(&folder);
     buildah(&args)?;
 

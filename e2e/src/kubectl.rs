@@ -1,30 +1,55 @@
-//! The pinned kubectl, for what a person would do with it: apply, get, wait.
+//! kubectl and helm against one cluster, for what a person would do with them: apply, get, wait, install.
 
-use crate::tools;
+use crate::tools::{self, Tool};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// kubectl against one cluster.
+/// kubectl and helm against one cluster.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
-    kubeconfig: PathBuf,
+    /// `None`: the caller's current context, with the programs on `PATH`.
+    kubeconfig: Option<PathBuf>,
 }
 
 impl Kubectl {
-    /// kubectl with this kubeconfig.
+    /// The pinned programs with this kubeconfig.
     pub fn new(kubeconfig: &Path) -> Self {
-        Self { kubeconfig: kubeconfig.to_path_buf() }
+        Self { kubeconfig: Some(kubeconfig.to_path_buf()) }
     }
 
-    /// The command, ready for arguments.
+    /// The machine's own programs with the current context.
+    pub fn current() -> Self {
+        Self { kubeconfig: None }
+    }
+
+    /// kubectl, ready for arguments.
     ///
     /// # Errors
     /// When the cache of tools can't be found.
     pub fn command(&self) -> Result<Command> {
-        let mut command = Command::new(tools::KUBECTL.path()?);
-        command.env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
+        self.program("kubectl", tools::KUBECTL)
+    }
+
+    /// helm, ready for arguments.
+    ///
+    /// # Errors
+    /// When the cache of tools can't be found.
+    pub fn helm(&self) -> Result<Command> {
+        self.program("helm", tools::HELM)
+    }
+
+    fn program(&self, name: &str, tool: Tool) -> Result<Command> {
+        let mut command = match &self.kubeconfig {
+            Some(kubeconfig) => {
+                let mut command = Command::new(tool.path()?);
+                command.env("KUBECONFIG", kubeconfig);
+                command
+            }
+            None => Command::new(name),
+        };
+        command.stdin(Stdio::null());
         Ok(command)
     }
 

@@ -11,6 +11,8 @@ pub enum Program {
     Tool(Tool),
     /// A program of the host, found on `PATH`.
     Host(&'static str),
+    /// A file built by somebody else.
+    File(PathBuf),
 }
 
 /// How one knows that a part works. Asked again until it holds, the part ends, or its patience is over.

@@ -14,6 +14,7 @@ mod kube_scheduler;
 mod kubelet;
 mod kwok;
 mod metrics_server;
+mod operator;
 
 use crate::part::Part;
 use crate::plan::Plan;
@@ -42,13 +43,17 @@ pub fn cluster(plan: &Plan) -> Result<Vec<Part>> {
 /// # Errors
 /// When a part's configuration can't be written.
 pub fn simulated(plan: &Plan) -> Result<Vec<Part>> {
-    Ok(vec![
+    let mut parts = vec![
         etcd::part(plan),
         kube_apiserver::part(plan)?,
         kube_controller_manager::part(plan),
         kube_scheduler::part(plan),
         kwok::part(plan),
-    ])
+    ];
+    if let Some(program) = &plan.options.operator {
+        parts.push(operator::part(plan, program)?);
+    }
+    Ok(parts)
 }
 
 /// The API alone, with garbage collection and the other built-in controllers when asked.

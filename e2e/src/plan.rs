@@ -13,11 +13,13 @@ pub struct Options {
     pub downscale_stabilization_seconds: u32,
     /// Seconds between two looks of the autoscaler (Kubernetes' own default is 15).
     pub autoscaler_sync_seconds: u32,
+    /// The operator's program, run beside simulated nodes, which can't run its pod.
+    pub operator: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { downscale_stabilization_seconds: 15, autoscaler_sync_seconds: 5 }
+        Self { downscale_stabilization_seconds: 15, autoscaler_sync_seconds: 5, operator: None }
     }
 }
 

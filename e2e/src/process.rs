@@ -247,6 +247,7 @@ fn spawn(plan: &Plan, part: &Part) -> Result<Child> {
     let program = match &part.program {
         Program::Tool(tool) => tool.path()?,
         Program::Host(name) => PathBuf::from(name),
+        Program::File(path) => path.clone(),
     };
     // The death signal ends the part when the process that started it is killed and can't.
     let mut command = Command::new("setpriv");

@@ -1,9 +1,9 @@
 //! The product on a cluster: its images built from this checkout, the operator installed by its chart.
 
 use crate::cluster::Cluster;
-use crate::host::run;
+use crate::kubectl::Kubectl;
 use crate::progress::Step;
-use crate::{images, paths, tools};
+use crate::{images, paths};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -43,10 +43,23 @@ pub struct Images {
 /// # Errors
 /// The compiler's last lines.
 pub fn compile() -> Result<PathBuf> {
-    let step = Step::begin("compiling operator, runtime and demo service", None);
+    compile_some(&IMAGES, "compiling operator, runtime and demo service")
+}
+
+/// Builds the operator alone and returns its program.
+///
+/// # Errors
+/// The compiler's last lines.
+pub fn compile_operator() -> Result<PathBuf> {
+    let [operator, ..] = &IMAGES;
+    Ok(compile_some(std::slice::from_ref(operator), "compiling the operator")?.join(operator.program))
+}
+
+fn compile_some(images: &[Image], title: &str) -> Result<PathBuf> {
+    let step = Step::begin(title, None);
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--target", images::TARGET]);
-    for image in &IMAGES {
+    for image in images {
         cargo.args(["-p", image.package, "--bin", image.program]);
     }
     let mut child = cargo
@@ -104,53 +117,45 @@ fn deliver_one(cluster: &Cluster, image: &Image, programs: &Path) -> Result<Stri
     let digest: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let name = format!("goodgo/{}:{}-{digest}", image.target, env!("CARGO_PKG_VERSION"));
     let archive = paths::cache()?.join(format!("images/{}.tar", image.target));
-    let tag = paths::cache()?.join(format!("images/{}.name", image.target));
-    if !archive.exists() || fs::read_to_string(&tag).ok().as_deref() != Some(&name) {
+    let label = paths::cache()?.join(format!("images/{}.name", image.target));
+    if !archive.exists() || fs::read_to_string(&label).ok().as_deref() != Some(&name) {
         let context = tempfile::tempdir().context("failed to make a folder for the image")?;
         fs::copy(&program, context.path().join(image.program)).context("failed to copy the program")?;
-        images::build(
-            &dockerfile,
-            Some(image.target),
-            context.path(),
-            &format!("docker.io/{name}"),
-            &archive,
-        )?;
-        paths::write(&tag, &name)?;
+        let version = format!("VERSION={}", tag(&name));
+        let options = ["--target", image.target, "--build-arg", &version];
+        images::build(&dockerfile, &options, context.path(), &format!("docker.io/{name}"), &archive)?;
+        paths::write(&label, &name)?;
     }
     images::import(cluster.plan(), &archive)?;
     Ok(name)
 }
 
-/// Installs or upgrades the operator by its chart; returns when its Deployment is available.
+/// Installs or upgrades the operator by its chart, for the local environment; returns when it is available.
 ///
 /// # Errors
 /// What helm said, with the state of the operator's pods.
-pub fn install(cluster: &Cluster, images: &Images, values: &[&str]) -> Result<()> {
+pub fn install(kubectl: &Kubectl, images: &Images, values: &[&str]) -> Result<()> {
     let step = Step::begin("installing the operator", None);
     let chart = paths::checkout().join("helm/goodgo-operator");
-    let mut helm = Command::new(tools::HELM.path()?);
+    let mut helm = kubectl.helm()?;
     helm.args(["upgrade", "--install", "goodgo-operator"])
         .arg(&chart)
-        .args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"])
+        .args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m", "--values"])
+        .arg(chart.join("values-local.yaml"))
         .args(["--set", &format!("image.tag={}", tag(&images.operator))])
         .args(["--set", &format!("runtime.image.tag={}", tag(&images.runtime))]);
     for value in values {
         helm.args(["--set", value]);
     }
-    let output = helm
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .env("HELM_CACHE_HOME", cluster.plan().file("helm"))
-        .stdin(Stdio::null())
-        .output()
-        .context("failed to run helm")?;
+    let output = helm.output().context("failed to run helm")?;
     if !output.status.success() {
         step.failed();
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let pods = cluster.kubectl().run(&["-n", NAMESPACE, "describe", "pods"]).unwrap_or_default();
-        let log =
-            cluster.kubectl().run(&["-n", NAMESPACE, "logs", "deployment/goodgo-operator", "--tail=20"]);
-        let log = log.unwrap_or_else(|error| format!("{error:#}"));
-        bail!("failed to install the operator: {said}\n{pods}\n{log}");
+        let look = |args: &[&str]| kubectl.run(args).unwrap_or_else(|error| format!("{error:#}"));
+        let pods = look(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]);
+        let events = look(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
+        let log = look(&["-n", NAMESPACE, "logs", "deployment/goodgo-operator", "--tail=20"]);
+        bail!("failed to install the operator: {said}\n{pods}{events}{log}");
     }
     step.done("available");
     Ok(())
@@ -185,12 +190,10 @@ pub fn examples(demo: &str) -> Result<String> {
     Ok(all.join("---\n"))
 }
 
-/// Whether the commands that `CLUSTER=current` needs are there.
-///
-/// # Errors
-/// Names the one that is missing.
-pub fn current_cluster_tools() -> Result<()> {
-    run("kubectl", &["version", "--client"])?;
-    run("helm", &["version", "--short"])?;
-    Ok(())
+impl Images {
+    /// The released images, for a cluster that gets them by itself.
+    pub fn released() -> Self {
+        let name = |image: &str| format!("goodgo/{image}:{}", env!("CARGO_PKG_VERSION"));
+        Self { operator: name("operator"), runtime: name("runtime"), demo: name("demo") }
+    }
 }

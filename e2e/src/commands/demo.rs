@@ -3,8 +3,10 @@
 use super::up::{Name, Settings};
 use anyhow::{Context, Result, bail};
 use goodgo_e2e::cluster::Cluster;
+use goodgo_e2e::kubectl::Kubectl;
 use goodgo_e2e::plan::Nodes;
-use goodgo_e2e::progress::Step;
+use goodgo_e2e::product::Images;
+use goodgo_e2e::progress::{Step, say};
 use goodgo_e2e::{http, product};
 use serde_json::Value;
 use std::time::Duration;
@@ -20,34 +22,63 @@ pub(crate) struct Arguments {
     name: Name,
     #[command(flatten)]
     cluster: Settings,
+    /// Use the current kubectl context and build no parts; it must be able to get the images
+    /// goodgo/operator, goodgo/runtime and goodgo/demo of this version
+    #[arg(long)]
+    current: bool,
 }
 
 pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
-    let name = &arguments.name.name;
-    let wanted = arguments.cluster.wanted()?;
-    let cluster = Cluster::up(name, wanted).await?;
-    let images = product::deliver(&cluster)?;
-    product::install(&cluster, &images, &[])?;
-
-    let kubectl = cluster.kubectl();
-    kubectl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
-    kubectl.apply_in(NAMESPACE, &product::examples(&images.demo)?)?;
-    wait_until_ready(&cluster).await?;
-
-    println!("\n$ kubectl get goodgoservices -n {NAMESPACE}");
-    print!("{}", kubectl.run(&["get", "goodgoservices", "-n", NAMESPACE])?);
-    if cluster.plan().nodes == Nodes::Real {
-        call(&cluster).await?;
-    } else {
-        println!("\nNodes are simulated: nothing runs, and no call was made.");
+    if arguments.current {
+        let kubectl = Kubectl::current();
+        say(&format!("using the current context: {}", kubectl.run(&["config", "current-context"])?.trim()));
+        let images = Images::released();
+        product::install(&kubectl, &images, &[])?;
+        apply_examples(&kubectl, &images.demo)?;
+        wait_until_ready(&kubectl).await?;
+        show(&kubectl)?;
+        return call_through_the_api(&kubectl);
     }
+    let name = &arguments.name.name;
+    let mut wanted = arguments.cluster.wanted()?;
+    if wanted.nodes == Nodes::Simulated {
+        wanted.options.operator = Some(product::compile_operator()?);
+        let cluster = Cluster::up(name, wanted).await?;
+        let kubectl = cluster.kubectl();
+        apply_examples(&kubectl, &Images::released().demo)?;
+        wait_until_ready(&kubectl).await?;
+        show(&kubectl)?;
+        println!(
+            "\nNodes are simulated: the operator is a process of this machine, no pod runs, and no call was made."
+        );
+        return farewell(&cluster, name);
+    }
+    let cluster = Cluster::up(name, wanted).await?;
+    let kubectl = cluster.kubectl();
+    let images = product::deliver(&cluster)?;
+    product::install(&kubectl, &images, &[])?;
+    apply_examples(&kubectl, &images.demo)?;
+    wait_until_ready(&kubectl).await?;
+    show(&kubectl)?;
+    call(&kubectl).await?;
     farewell(&cluster, name)
 }
 
-async fn wait_until_ready(cluster: &Cluster) -> Result<()> {
+fn apply_examples(kubectl: &Kubectl, image: &str) -> Result<()> {
+    kubectl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
+    kubectl.apply_in(NAMESPACE, &product::examples(image)?).map(drop)
+}
+
+fn show(kubectl: &Kubectl) -> Result<()> {
+    println!("\n$ kubectl get goodgoservices -n {NAMESPACE}");
+    print!("{}", kubectl.run(&["get", "goodgoservices", "-n", NAMESPACE])?);
+    Ok(())
+}
+
+async fn wait_until_ready(kubectl: &Kubectl) -> Result<()> {
     let step = Step::begin("waiting for the services", None);
     loop {
-        let list = cluster.kubectl().run(&["get", "goodgoservices", "-n", NAMESPACE, "-o", "json"])?;
+        let list = kubectl.run(&["get", "goodgoservices", "-n", NAMESPACE, "-o", "json"])?;
         let list: Value = serde_json::from_str(&list).context("failed to read the services")?;
         let services = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let waiting: Vec<String> = services.iter().filter_map(why_not_ready).collect();
@@ -59,7 +90,7 @@ async fn wait_until_ready(cluster: &Cluster) -> Result<()> {
         step.advance(ready as u64, Some(all as u64), &format!("waiting for {}", waiting.join("; ")));
         if step.elapsed() > PATIENCE {
             step.failed();
-            let pods = cluster.kubectl().run(&["get", "pods", "-n", NAMESPACE])?;
+            let pods = kubectl.run(&["get", "pods", "-n", NAMESPACE])?;
             bail!("failed to see all services ready:\n  {}\n{pods}", waiting.join("\n  "));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -82,19 +113,26 @@ fn why_not_ready(service: &Value) -> Option<String> {
 }
 
 /// Calls user-service from this machine, through its Service's address.
-async fn call(cluster: &Cluster) -> Result<()> {
+async fn call(kubectl: &Kubectl) -> Result<()> {
     let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
-    let address = cluster.kubectl().run(&["get", "service", "user-service", "-n", NAMESPACE, "-o", path])?;
+    let address = kubectl.run(&["get", "service", "user-service", "-n", NAMESPACE, "-o", path])?;
     let url = format!("http://{address}/users/123");
+    println!("\n$ curl {url}     # user-service asks iam-service, through both runtimes");
     let (status, body) = http::get(&url, Duration::from_secs(10)).await?;
-    println!(
-        "\n$ curl http://user-service:{}/users/123     # it asks iam-service, through both runtimes",
-        address.rsplit(':').next().unwrap_or_default()
-    );
     println!("{status} {body}");
     if status != 200 {
         bail!("failed to get user 123: {url} answered {status}");
     }
+    Ok(())
+}
+
+/// The same where Service addresses can't be reached from here: the API server passes the call on.
+fn call_through_the_api(kubectl: &Kubectl) -> Result<()> {
+    let path = "jsonpath={.spec.ports[0].port}";
+    let port = kubectl.run(&["get", "service", "user-service", "-n", NAMESPACE, "-o", path])?;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/services/user-service:{port}/proxy/users/123");
+    println!("\n$ kubectl get --raw {path}     # user-service asks iam-service, through both runtimes");
+    println!("{}", kubectl.run(&["get", "--raw", &path])?);
     Ok(())
 }
 
