@@ -1,0 +1,273 @@
+//! Makes the server have every child, with a request for those alone whose live state differs.
+//!
+//! Never overwrites what this operator did not create for this service, and without a race: a child that was not seen is
+//! sent with `resourceVersion: "1"`, which the server refuses with 409 when *anything* stands there, even to a forced
+//! apply; a child that was seen is sent with its `uid`, refused with 409 when it is gone and with 422 when somebody
+//! recreated it. So a decision taken from the cache can't hit another object than the one it was taken on.
+
+use goodgo_api::FIELD_MANAGER;
+use goodgo_render::ChildKind;
+use kube::api::{Patch, PatchParams};
+use kube::core::Status;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::info;
+
+use super::cache::ChildKey;
+use super::child::{Child, JobState, Observed, REPLICAS_MANAGER, Seen};
+use super::children::{Applied, Children, Manifest, Migration, Prepared};
+use super::contention::Verdict;
+use super::{Context, Service};
+use crate::error::Error;
+
+/// The cache may be wrong about a child once or twice while others write; more often would be a fault.
+const ATTEMPTS: usize = 4;
+
+/// Applies the children in three steps, each only after the one before is there: what pods need, the migrate step, the
+/// workload. Within a step every child is tried, so that all conflicts are reported at once.
+///
+/// # Errors
+/// When a request fails or is refused; what was applied until then stays and is found by the next attempt.
+pub async fn apply(
+    children: Children<Prepared>,
+    service: &Service,
+    context: &Context,
+) -> Result<Children<Applied>, Error> {
+    let mut applied = Applied::default();
+    for manifest in &children.foundation {
+        let settled = settle(manifest, service, context).await?;
+        applied.record(&manifest.key, settled, context);
+    }
+    if applied.is_clear()
+        && let Some(job) = &children.migration
+    {
+        let settled = settle(job, service, context).await?;
+        applied.record(&job.key, settled, context);
+    }
+    if applied.is_clear() {
+        for manifest in &children.workload {
+            let mut settled =
+                hand_over_replicas(manifest, children.initial_replicas, service, context).await?;
+            if settled.is_none() {
+                settled = Some(settle(manifest, service, context).await?);
+            }
+            if let Some(settled) = settled {
+                let settled = initial_replicas(manifest, children.initial_replicas, settled, context).await?;
+                applied.record(&manifest.key, settled, context);
+            }
+        }
+    }
+    Ok(children.with(applied))
+}
+
+/// Where one child ended up.
+enum Settled {
+    /// There, and as desired or as an admission plug-in makes it.
+    Live(Box<Child>),
+    /// Something that is not ours stands there.
+    Foreign,
+    /// On its way out; its deletion will be seen.
+    Leaving,
+    /// Somebody keeps undoing it; left alone until then.
+    Contended(Instant),
+}
+
+/// To whom an object belongs.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// This service's child, or one that lost its owner reference.
+    Ours,
+    /// A child of the same service's predecessor, which the garbage collector will remove.
+    Predecessors,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Judges an object where a child of `service` belongs.
+#[must_use]
+pub fn ownership(child: &Child, service: &Service) -> Ownership {
+    match &child.owner {
+        Some(owner) if *owner.uid == *service.uid => Ownership::Ours,
+        Some(owner) if &*owner.kind == "GoodGoService" && *owner.name == *service.key.name => {
+            Ownership::Predecessors
+        }
+        Some(_) => Ownership::Foreign,
+        // No controller at all: ours when our manager applied it (the reference was stripped, or the service was deleted
+        // without its children), else somebody's own object.
+        None if child.owned.is_some() => Ownership::Ours,
+        None => Ownership::Foreign,
+    }
+}
+
+async fn settle(manifest: &Manifest, service: &Service, context: &Context) -> Result<Settled, Error> {
+    let Manifest { key, object, digest } = manifest;
+    for _ in 0..ATTEMPTS {
+        let known = context.children.get(key);
+        if let Some(child) = &known {
+            match ownership(child, service) {
+                Ownership::Ours if child.deleting => return Ok(Settled::Leaving),
+                Ownership::Ours if child.owned == Some(*digest) => return Ok(live(child)),
+                Ownership::Ours => {}
+                Ownership::Predecessors => return Ok(Settled::Leaving),
+                Ownership::Foreign => return Ok(Settled::Foreign),
+            }
+        }
+        let owned = known.as_ref().and_then(|child| child.owned);
+        match (context.applications.judge(key, *digest, owned, Instant::now()), &known) {
+            (Verdict::Accepted, Some(child)) => return Ok(live(child)),
+            (Verdict::Wait(until), _) => return Ok(Settled::Contended(until)),
+            _ => {}
+        }
+        let precondition = known.as_ref().map_or(("resourceVersion", "1"), |child| ("uid", &*child.uid));
+        match send(key, with(object, precondition), FIELD_MANAGER, context).await {
+            Ok(answer) => {
+                let action = if known.is_some() { "changed" } else { "created" };
+                info!(kind = key.kind.as_str(), child = &*key.name, action, "applied a child");
+                context.applications.applied(key, *digest, answer.owned, Instant::now());
+                return Ok(live(&answer));
+            }
+            Err(Refused::Precondition) => look_again(key, known.as_ref(), context).await?,
+            Err(Refused::Other(error)) => return Err(error),
+        }
+    }
+    Err(Error::Unsettled { kind: key.kind, name: key.name.to_string() })
+}
+
+/// A precondition failed, so the cache is behind: the child that it knows is gone, or one stands where it knows none.
+async fn look_again(key: &ChildKey, known: Option<&Child>, context: &Context) -> Result<(), Error> {
+    if let Some(child) = known {
+        context.children.remove(key, &child.uid);
+        return Ok(());
+    }
+    let found = context.api(key).get_opt(&key.name).await.map_err(|source| Error::apply(key, source))?;
+    if let Some(child) = found.and_then(|seen| seen.child) {
+        context.children.upsert(key.clone(), child);
+    }
+    Ok(())
+}
+
+/// Before our main manager lets go of `spec.replicas` (scaling was switched on), the second manager takes the live number:
+/// else the server would reset it to 1. Gives nothing: the child is settled next.
+async fn hand_over_replicas(
+    manifest: &Manifest,
+    minimum: Option<i32>,
+    service: &Service,
+    context: &Context,
+) -> Result<Option<Settled>, Error> {
+    let (ChildKind::Deployment, Some(minimum)) = (manifest.key.kind, minimum) else { return Ok(None) };
+    let Some(child) = context.children.get(&manifest.key) else { return Ok(None) };
+    let held_by_us_alone = child.replicas.ours && !child.replicas.others;
+    if held_by_us_alone && !child.deleting && ownership(&child, service) == Ownership::Ours {
+        return match write_replicas(manifest, &child, minimum, context).await {
+            Ok(_) => Ok(None),
+            Err(Refused::Precondition) => Ok(Some(Settled::Leaving)),
+            Err(Refused::Other(error)) => Err(error),
+        };
+    }
+    Ok(None)
+}
+
+/// Writes the first number of pods once, when nobody has written one yet; from then on it belongs to others.
+async fn initial_replicas(
+    manifest: &Manifest,
+    minimum: Option<i32>,
+    settled: Settled,
+    context: &Context,
+) -> Result<Settled, Error> {
+    match (manifest.key.kind, minimum, settled) {
+        (ChildKind::Deployment, Some(minimum), Settled::Live(child)) if !child.replicas.others => {
+            match write_replicas(manifest, &child, minimum, context).await {
+                Ok(answer) => Ok(live(&answer)),
+                Err(Refused::Precondition) => Ok(Settled::Leaving),
+                Err(Refused::Other(error)) => Err(error),
+            }
+        }
+        (_, _, settled) => Ok(settled),
+    }
+}
+
+async fn write_replicas(
+    manifest: &Manifest,
+    child: &Child,
+    minimum: i32,
+    context: &Context,
+) -> Result<Child, Refused> {
+    let live = match &child.observed {
+        Observed::Rollout(rollout) => rollout.desired,
+        Observed::Nothing | Observed::Job(_) => 0,
+    };
+    let Manifest { key, object, digest: _ } = manifest;
+    let replicas = json!({
+        "apiVersion": object.get("apiVersion"), "kind": object.get("kind"),
+        "metadata": {"name": key.name, "namespace": key.namespace, "uid": child.uid},
+        "spec": {"replicas": live.max(minimum)},
+    });
+    info!(child = &*key.name, replicas = live.max(minimum), "wrote the first number of replicas");
+    send(key, replicas, REPLICAS_MANAGER, context).await
+}
+
+/// Why a request was not carried out.
+enum Refused {
+    /// The object is not the one that the decision was taken on.
+    Precondition,
+    /// Anything else.
+    Other(Error),
+}
+
+async fn send(key: &ChildKey, object: Value, manager: &str, context: &Context) -> Result<Child, Refused> {
+    let params = PatchParams::apply(manager).force();
+    match context.api(key).patch(&key.name, &params, &Patch::Apply(object)).await {
+        Ok(Seen { child: Some(child), .. }) => {
+            context.metrics.applied(key.kind.as_str());
+            context.children.upsert(key.clone(), child.clone());
+            Ok(child)
+        }
+        Ok(Seen { child: None, .. }) => {
+            Err(Refused::Other(Error::Answer { kind: key.kind, name: key.name.to_string() }))
+        }
+        Err(kube::Error::Api(status)) if is_precondition(&status) => Err(Refused::Precondition),
+        Err(source) => Err(Refused::Other(Error::apply(key, source))),
+    }
+}
+
+/// 409: gone, or something stands there; 422 on the uid: recreated.
+fn is_precondition(status: &Status) -> bool {
+    let names_uid = || {
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.field == "metadata.uid")
+    };
+    status.code == 409 || (status.code == 422 && names_uid())
+}
+
+fn with(object: &Value, (field, value): (&str, &str)) -> Value {
+    let mut object = object.clone();
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.insert(field.to_owned(), value.into());
+    }
+    object
+}
+
+fn live(child: &Child) -> Settled {
+    Settled::Live(Box::new(child.clone()))
+}
+
+impl Applied {
+    fn record(&mut self, key: &ChildKey, settled: Settled, context: &Context) {
+        match settled {
+            Settled::Live(child) => match child.observed {
+                Observed::Job(JobState::Running) => self.migration = Migration::Running,
+                Observed::Job(JobState::Failed) => self.migration = Migration::Failed,
+                Observed::Job(JobState::Succeeded) | Observed::Rollout(_) | Observed::Nothing => {}
+            },
+            Settled::Foreign => self.conflicts.push(key.clone()),
+            Settled::Leaving => self.leaving.push(key.clone()),
+            Settled::Contended(until) => {
+                self.held_back = true;
+                return self.contended.push((key.clone(), until));
+            }
+        }
+        if let Some(until) = context.applications.contended_until(key, Instant::now()) {
+            self.contended.push((key.clone(), until));
+        }
+    }
+}

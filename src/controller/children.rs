@@ -1,0 +1,142 @@
+//! What a service should own, and proof of how far the server has it.
+//!
+//! [`Children<Prepared>`] are manifests; only [`super::apply`] turns them into [`Children<Applied>`], and only from those
+//! can a status be computed. Both conversions name every kind: a new one can't be forgotten.
+
+use goodgo_managed_fields::{Digest, digest};
+use goodgo_render::ChildKind;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::cache::ChildKey;
+use crate::error::Error;
+
+/// A child as it should be.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Where it stands.
+    pub key: ChildKey,
+    /// The whole object, as it is sent.
+    pub object: Value,
+    /// Hash of the object.
+    pub digest: Digest,
+}
+
+/// Everything that a service should own, in a state of being applied.
+#[derive(Clone, Debug)]
+pub struct Children<State> {
+    /// What pods need before they start, in this order: ServiceAccount, NetworkPolicy, ConfigMap, Services.
+    pub foundation: Vec<Manifest>,
+    /// The migrate step, which gates the workload.
+    pub migration: Option<Manifest>,
+    /// Deployment, autoscaler, disruption budget, in this order.
+    pub workload: Vec<Manifest>,
+    /// Pods to start with when the Deployment leaves their number to an autoscaler or to `kubectl scale`.
+    pub initial_replicas: Option<i32>,
+    /// How far it is applied.
+    pub state: State,
+}
+
+/// Rendered, not sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared;
+
+/// Sent as far as possible; what the server has of it.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// Where the migrate step stands.
+    pub migration: Migration,
+    /// Objects of somebody else where a child belongs.
+    pub conflicts: Vec<ChildKey>,
+    /// Children that are on their way out and will be made anew.
+    pub leaving: Vec<ChildKey>,
+    /// Children that somebody keeps undoing, and until when they are left alone or count as contended.
+    pub contended: Vec<(ChildKey, Instant)>,
+    /// Whether a contended child is left as it is for now.
+    pub held_back: bool,
+}
+
+/// Where the migrate step stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Migration {
+    /// None is declared, or it succeeded.
+    #[default]
+    Done,
+    /// It runs.
+    Running,
+    /// It failed after all its retries.
+    Failed,
+}
+
+impl Applied {
+    /// Whether nothing holds the next step back.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let Self { migration, conflicts, leaving, contended: _, held_back: _ } = self;
+        *migration == Migration::Done && conflicts.is_empty() && leaving.is_empty()
+    }
+}
+
+impl Children<Prepared> {
+    /// Takes what was rendered; fails only when an object can't be written as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Render`].
+    pub fn prepare(rendered: goodgo_render::Children) -> Result<Self, Error> {
+        let goodgo_render::Children {
+            service_account,
+            network_policy,
+            config_map,
+            service,
+            headless_service,
+            migration_job,
+            deployment,
+            horizontal_pod_autoscaler,
+            pod_disruption_budget,
+            initial_replicas,
+        } = rendered;
+        let foundation = [
+            manifest(ChildKind::ServiceAccount, service_account)?,
+            manifest(ChildKind::NetworkPolicy, network_policy)?,
+            manifest(ChildKind::ConfigMap, config_map)?,
+            manifest(ChildKind::Service, service)?,
+            manifest(ChildKind::Service, headless_service)?,
+        ];
+        let workload = [
+            manifest(ChildKind::Deployment, deployment)?,
+            manifest(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler)?,
+            manifest(ChildKind::PodDisruptionBudget, pod_disruption_budget)?,
+        ];
+        Ok(Self {
+            foundation: foundation.into_iter().flatten().collect(),
+            migration: manifest(ChildKind::Job, migration_job)?,
+            workload: workload.into_iter().flatten().collect(),
+            initial_replicas,
+            state: Prepared,
+        })
+    }
+}
+
+impl<State> Children<State> {
+    /// Whether the service should own the object at `key`.
+    #[must_use]
+    pub fn wants(&self, key: &ChildKey) -> bool {
+        let Self { foundation, migration, workload, initial_replicas: _, state: _ } = self;
+        foundation.iter().chain(migration).chain(workload).any(|manifest| manifest.key == *key)
+    }
+
+    /// The same children, in another state.
+    pub fn with<Next>(self, state: Next) -> Children<Next> {
+        let Self { foundation, migration, workload, initial_replicas, state: _ } = self;
+        Children { foundation, migration, workload, initial_replicas, state }
+    }
+}
+
+fn manifest(kind: ChildKind, object: Option<impl Serialize>) -> Result<Option<Manifest>, Error> {
+    let Some(object) = object else { return Ok(None) };
+    let object = serde_json::to_value(object).map_err(goodgo_render::RenderError::Encode)?;
+    let field = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let key = ChildKey::new(kind, field("/metadata/namespace"), field("/metadata/name"));
+    Ok(Some(Manifest { key, digest: digest(&object), object }))
+}

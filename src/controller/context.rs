@@ -1,0 +1,166 @@
+//! What all reconciles and watches share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use futures::channel::mpsc::UnboundedSender;
+use goodgo_api::{GoodGoService, GoodGoServiceStatus};
+use goodgo_fleet::{Fleet, ServiceKey};
+use goodgo_render::{ChildKind, PlatformConfig};
+use kube::core::ApiResource;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client};
+
+use super::backoff::Backoff;
+use super::cache::{ChildCache, ChildKey};
+use super::child::Seen;
+use super::contention::Applications;
+use crate::metrics::Metrics;
+
+/// Caches, memories and handles; everything in it may be used from any task.
+pub struct Context {
+    /// For the few requests that are made.
+    pub client: Client,
+    /// All services.
+    pub services: Store<GoodGoService>,
+    /// All children, as digests.
+    pub children: ChildCache,
+    /// What was applied, and how often.
+    pub applications: Applications,
+    /// Services that failed.
+    pub backoff: Backoff,
+    /// The configuration in force.
+    pub platform: Arc<ArcSwap<PlatformConfig>>,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// Publishes Events.
+    pub recorder: Recorder,
+    fleet: Mutex<Fleet>,
+    queue: UnboundedSender<ObjectRef<GoodGoService>>,
+    /// The last status written, by service: the cache learns of it later.
+    written: Mutex<HashMap<ServiceKey, Written>>,
+}
+
+struct Written {
+    uid: Option<String>,
+    status: GoodGoServiceStatus,
+}
+
+/// A service, as its children and the fleet know it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Namespace and name.
+    pub key: ServiceKey,
+    /// Identity of the object.
+    pub uid: Box<str>,
+    /// Generation of its spec.
+    pub generation: Option<i64>,
+}
+
+impl Context {
+    /// Puts the parts together, with empty caches.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        services: Store<GoodGoService>,
+        platform: Arc<ArcSwap<PlatformConfig>>,
+        metrics: Metrics,
+        recorder: Recorder,
+        queue: UnboundedSender<ObjectRef<GoodGoService>>,
+    ) -> Self {
+        Self {
+            client,
+            services,
+            platform,
+            metrics,
+            recorder,
+            queue,
+            children: ChildCache::default(),
+            applications: Applications::default(),
+            backoff: Backoff::default(),
+            fleet: Mutex::default(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// The graph of all services. Never held across an await.
+    pub fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a reconcile of a service. Several requests become one.
+    pub fn queue(&self, service: &ServiceKey) {
+        // Nobody receives any more only while the process ends.
+        let _ = self.queue.unbounded_send(ObjectRef::new(&service.name).within(&service.namespace));
+    }
+
+    /// Asks for a reconcile of every service, as after a change of the configuration.
+    pub fn queue_all(&self) {
+        let services: Vec<ServiceKey> = self.fleet().keys().cloned().collect();
+        services.iter().for_each(|service| self.queue(service));
+    }
+
+    /// Requests for the kind and namespace of a child; answers are digested as they are decoded.
+    #[must_use]
+    pub fn api(&self, key: &ChildKey) -> Api<Seen> {
+        Api::namespaced_with(self.client.clone(), &key.namespace, &api_resource(key.kind))
+    }
+
+    /// The status as it is known best: the one written last, or the object's.
+    #[must_use]
+    pub fn status(&self, key: &ServiceKey, object: &GoodGoService) -> GoodGoServiceStatus {
+        let written = self.written();
+        let last =
+            written.get(key).filter(|last| last.uid == object.metadata.uid).map(|last| last.status.clone());
+        last.or_else(|| object.status.clone()).unwrap_or_default()
+    }
+
+    /// Remembers a status that was written.
+    pub fn status_written(&self, key: &ServiceKey, object: &GoodGoService, status: GoodGoServiceStatus) {
+        let uid = object.metadata.uid.clone();
+        self.written().insert(key.clone(), Written { uid, status });
+    }
+
+    /// Whether an event of a service needs a reconcile: everything does but the echo of our own status.
+    #[must_use]
+    pub fn is_news(&self, key: &ServiceKey, before: &GoodGoService, after: &GoodGoService) -> bool {
+        let (old, new) = (&before.metadata, &after.metadata);
+        let same = (&old.uid, old.generation, &old.deletion_timestamp)
+            == (&new.uid, new.generation, &new.deletion_timestamp);
+        let mut written = self.written();
+        let echo = written.get(key).is_some_and(|last| after.status.as_ref() == Some(&last.status));
+        if !echo && before.status != after.status {
+            // Somebody else wrote the status: what we remember is no longer what stands there.
+            written.remove(key);
+        }
+        !same || (!echo && before.status != after.status)
+    }
+
+    /// Forgets a service that is gone.
+    pub fn forget(&self, key: &ServiceKey) {
+        self.backoff.reset(key);
+        self.written().remove(key);
+        for (child, _) in self.children.of_service(key) {
+            self.applications.forget(&child);
+        }
+    }
+
+    fn written(&self) -> MutexGuard<'_, HashMap<ServiceKey, Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Group, version and plural of a kind, for requests.
+#[must_use]
+pub fn api_resource(kind: ChildKind) -> ApiResource {
+    let (group, version) = (kind.group(), kind.version());
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+        kind: kind.as_str().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}

@@ -1,0 +1,39 @@
+//! What a reconcile works on: taken from caches alone, without I/O, and not changing under its hands.
+
+use std::sync::Arc;
+
+use goodgo_api::GoodGoService;
+use goodgo_fleet::{FleetView, ServiceKey};
+use goodgo_render::PlatformConfig;
+
+use super::{Context, Service};
+use crate::error::Error;
+
+/// One service, what it sees of the others, and the platform's configuration.
+pub struct Input {
+    /// The object.
+    pub object: Arc<GoodGoService>,
+    /// Who it is.
+    pub service: Service,
+    /// What it sees of the fleet.
+    pub view: FleetView,
+    /// The configuration at this moment.
+    pub platform: Arc<PlatformConfig>,
+}
+
+/// Collects the input of one reconcile.
+///
+/// # Errors
+/// [`Error::Incomplete`] for an object that was never on a server.
+pub fn dereference(object: Arc<GoodGoService>, context: &Context) -> Result<Input, Error> {
+    let metadata = &object.metadata;
+    let key = ServiceKey::new(
+        metadata.namespace.as_deref().ok_or(Error::Incomplete("metadata.namespace"))?,
+        metadata.name.as_deref().ok_or(Error::Incomplete("metadata.name"))?,
+    );
+    let uid = metadata.uid.as_deref().ok_or(Error::Incomplete("metadata.uid"))?.into();
+    let generation = metadata.generation;
+    let view = context.fleet().view(&key);
+    let service = Service { key, uid, generation };
+    Ok(Input { object, service, view, platform: context.platform.load_full() })
+}
