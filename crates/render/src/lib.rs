@@ -7,12 +7,26 @@
 //! Everything is rendered in canonical form (`500m`, not `0.5`; no empty values; defaults inside atomic fields), so that
 //! the API server's answer equals what was sent and a no-op can be found without asking it.
 
+mod calls;
 mod children;
+mod config_map;
+mod deployment;
 mod error;
+mod hash;
+mod headless_service;
+mod horizontal_pod_autoscaler;
+pub mod labels;
+mod migration_job;
 mod names;
+mod network_policy;
 mod not_active;
 pub mod platform;
+mod pod;
+mod pod_disruption_budget;
+mod quantity;
 mod render;
+mod service;
+mod service_account;
 mod validate;
 
 pub use children::{Child, ChildKind, Children};

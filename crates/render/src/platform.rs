@@ -4,6 +4,7 @@
 
 use crate::validate::Violation;
 use goodgo_api::GoodGoServiceSpec;
+use goodgo_api::workload::Scaling;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -322,9 +323,9 @@ pub struct IdentityConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mesh {
-    /// None.
+    /// None. (`off` would be a boolean to Helm's YAML.)
     #[default]
-    Off,
+    None,
     /// Linkerd injects its proxy.
     Linkerd,
     /// Istio injects its proxy.
@@ -342,6 +343,12 @@ impl PlatformConfig {
     #[must_use]
     pub fn replicas(&self, spec: &GoodGoServiceSpec) -> i32 {
         spec.replicas.unwrap_or(self.profile().replicas)
+    }
+
+    /// Fewest pods of a service that is: its own number, or the profile's as far as its maximum permits.
+    #[must_use]
+    pub fn min_replicas(&self, scaling: &Scaling) -> i32 {
+        scaling.min.unwrap_or(self.profile().replicas).min(scaling.max)
     }
 
     /// The service's name in cluster DNS, fully qualified with its final dot: the resolver's search list is skipped.

@@ -1,5 +1,13 @@
 //! All children of one service, each from its own file.
 
+use crate::config_map::config_map;
+use crate::deployment::{deployment, initial_replicas};
+use crate::headless_service::headless_service;
+use crate::horizontal_pod_autoscaler::horizontal_pod_autoscaler;
+use crate::migration_job::migration_job;
+use crate::network_policy::network_policy;
+use crate::pod_disruption_budget::pod_disruption_budget;
+use crate::service_account::service_account;
 use crate::{Children, PlatformConfig, RenderError, ValidatedService};
 use goodgo_fleet::FleetView;
 
@@ -8,9 +16,21 @@ use goodgo_fleet::FleetView;
 /// # Errors
 /// [`RenderError`], for defects of this crate only: nothing that a user can write causes it.
 pub fn render(
-    _service: &ValidatedService,
-    _fleet: &FleetView,
-    _platform: &PlatformConfig,
+    service: &ValidatedService,
+    fleet: &FleetView,
+    platform: &PlatformConfig,
 ) -> Result<Children, RenderError> {
-    Ok(Children::default())
+    let deployment = deployment(service, fleet, platform);
+    Ok(Children {
+        service_account: service_account(service),
+        network_policy: network_policy(service, fleet, platform),
+        config_map: config_map(service, fleet, platform)?,
+        service: crate::service::service(service),
+        headless_service: headless_service(service),
+        migration_job: migration_job(service, fleet, platform, deployment.as_ref())?,
+        deployment,
+        horizontal_pod_autoscaler: horizontal_pod_autoscaler(service, platform),
+        pod_disruption_budget: pod_disruption_budget(service, platform),
+        initial_replicas: initial_replicas(service, platform),
+    })
 }

@@ -3,13 +3,25 @@
 //! The API server has refused most of what is wrong already. This refuses what its rules can't see (the namespace, the
 //! platform's configuration, what several fields together mean) and what was stored before a rule existed.
 
+mod calls;
+mod env;
+mod gateway;
+mod health;
+mod resources;
 mod violation;
+mod workload;
 
 use crate::names::Names;
 use crate::platform::PlatformConfig;
-use goodgo_api::types::ServiceName;
-use goodgo_api::{GoodGoService, GoodGoServiceSpec};
+use crate::pod::PRE_STOP_MARGIN;
+use goodgo_api::types::{CallName, Duration, ServiceName};
+use goodgo_api::workload::Toleration;
+use goodgo_api::{GoodGoService, GoodGoServiceSpec, Protocol};
 use goodgo_fleet::ServiceKey;
+pub(crate) use health::{ProbeAction, ProbePlan, Probes};
+pub(crate) use resources::ResourcePlan;
+use std::collections::BTreeSet;
+use violation::Report;
 pub use violation::Violation;
 
 /// A service whose every value is known to be good. Only [`ValidatedService::new`] makes one.
@@ -19,6 +31,26 @@ pub struct ValidatedService {
     uid: Option<String>,
     names: Names,
     spec: GoodGoServiceSpec,
+    parsed: Parsed,
+}
+
+/// What the spec's texts mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    /// Time for a pod to end, in seconds.
+    pub(crate) grace_seconds: i64,
+    /// How the app is probed.
+    pub(crate) probes: Probes,
+    /// Resources of the app, with the requests that scaling needs.
+    pub(crate) app: ResourcePlan,
+    /// Resources of the runtime.
+    pub(crate) runtime: ResourcePlan,
+    /// Resources of the init containers, in their order.
+    pub(crate) init: Vec<ResourcePlan>,
+    /// Tolerations, each with its seconds.
+    pub(crate) tolerations: Vec<(Toleration, Option<i64>)>,
+    /// How long the need must be lower before pods are taken away, in seconds.
+    pub(crate) scale_down_seconds: i32,
 }
 
 impl ValidatedService {
@@ -26,14 +58,38 @@ impl ValidatedService {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its path and what to do.
-    pub fn new(service: &GoodGoService, _platform: &PlatformConfig) -> Result<Self, Vec<Violation>> {
-        let name = service.metadata.name.clone().unwrap_or_default();
+    pub fn new(service: &GoodGoService, platform: &PlatformConfig) -> Result<Self, Vec<Violation>> {
+        let mut report = Report::default();
+        let spec = &service.spec;
+        let name = ServiceName(service.metadata.name.clone().unwrap_or_default());
         let namespace = service.metadata.namespace.clone().unwrap_or_default();
+        if !is_service_name(name.as_str()) {
+            report.add("metadata.name", "use at most 40 lower case letters, digits and single hyphens, with a letter first and no hyphen last");
+        }
+        if namespace.is_empty() {
+            report.add("metadata.namespace", "a GoodGoService lives in a namespace: name it");
+        }
+        let key = ServiceKey { namespace, name: name.0.clone() };
+        calls::check(&key, spec, &mut report);
+        env::check(spec, &mut report);
+        gateway::check(spec, platform, &mut report);
+        workload::check(spec, &mut report);
+        let parsed = Parsed {
+            grace_seconds: grace_seconds(spec, &mut report),
+            probes: health::parse(spec, &mut report),
+            app: resources::app(spec, &mut report),
+            runtime: resources::runtime(spec, &mut report),
+            init: resources::init(spec, &mut report),
+            tolerations: workload::tolerations(spec, &mut report),
+            scale_down_seconds: workload::scale_down_seconds(spec, &mut report),
+        };
+        report.into_result()?;
         Ok(Self {
-            names: Names::new(&ServiceName(name.clone())),
-            key: ServiceKey { namespace, name },
+            names: Names::new(&name),
+            key,
             uid: service.metadata.uid.clone(),
-            spec: service.spec.clone(),
+            spec: spec.clone(),
+            parsed,
         })
     }
 
@@ -73,10 +129,27 @@ impl ValidatedService {
         &self.spec
     }
 
-    /// Whether the communication runtime answers on the service's port.
+    /// What the spec's texts mean.
+    pub(crate) const fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+
+    /// Whether the communication runtime answers on the service's port; never for TCP.
     #[must_use]
     pub fn runtime_on_port(&self) -> bool {
-        self.spec.runtime_enabled() && self.spec.protocol != goodgo_api::Protocol::Tcp
+        self.spec.runtime_enabled() && self.spec.protocol != Protocol::Tcp
+    }
+
+    /// Whether the runtime runs beside the app: on its port, or, beside a TCP app, for the calls that it makes.
+    #[must_use]
+    pub fn has_sidecar(&self) -> bool {
+        let calls = !self.spec.calls.is_empty()
+            || self
+                .spec
+                .external_calls
+                .iter()
+                .any(|call| call.protocol != goodgo_api::calls::ExternalProtocol::Tcp);
+        self.runtime_on_port() || (self.spec.runtime_enabled() && calls)
     }
 
     /// Port of the Service.
@@ -84,4 +157,41 @@ impl ValidatedService {
     pub fn service_port(&self) -> u16 {
         self.spec.service_port.unwrap_or(self.spec.port).0
     }
+}
+
+fn grace_seconds(spec: &GoodGoServiceSpec, report: &mut Report) -> i64 {
+    const PATH: &str = "spec.terminationGracePeriod";
+    let Some(grace) = &spec.termination_grace_period else { return 60 };
+    let seconds = seconds(PATH, grace, report);
+    if seconds < PRE_STOP_MARGIN {
+        report.add(PATH, &format!("a pod needs at least {PRE_STOP_MARGIN}s to finish its requests: write {PRE_STOP_MARGIN}s or more"));
+    }
+    i64::from(seconds)
+}
+
+/// Whole seconds of `duration`; a violation, and one second, when it can't be read.
+fn seconds(path: &str, duration: &Duration, report: &mut Report) -> i32 {
+    duration.to_seconds().unwrap_or_else(|_| {
+        report.add(
+            path,
+            &format!("{:?} is no duration: write one number and one unit, such as 30s or 5m", duration.0),
+        );
+        1
+    })
+}
+
+/// The variables' stems of all calls.
+fn call_names(spec: &GoodGoServiceSpec) -> BTreeSet<CallName> {
+    let calls = spec.calls.iter().map(goodgo_api::calls::Call::name);
+    calls.chain(spec.external_calls.iter().map(|call| call.name.clone())).collect()
+}
+
+/// The grammar of a service's and a call's name.
+fn is_service_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 40
+        && text.bytes().all(legal)
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && !text.contains("--")
 }

@@ -22,3 +22,17 @@ impl fmt::Display for Violation {
         write!(f, "{}: {}", self.path, self.message)
     }
 }
+
+/// Violations on the way: all of them are said at once.
+#[derive(Default)]
+pub(super) struct Report(Vec<Violation>);
+
+impl Report {
+    pub(super) fn add(&mut self, path: &str, message: &str) {
+        self.0.push(Violation::new(path, message));
+    }
+
+    pub(super) fn into_result(self) -> Result<(), Vec<Violation>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}

@@ -1,0 +1,42 @@
+//! Whole manifests: each folder of `tests/golden` has a `service.yaml` (the service first, then its neighbours, and a
+//! `platform.yaml` where the defaults are not meant) and the `children.yaml` that must come of it.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p goodgo-render --test golden` rewrites them; the difference is the review.
+#![cfg(test)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn every_case_renders_its_manifest() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut differing = Vec::new();
+    for case in cases() {
+        let rendered = support::Case::read(&case).manifest();
+        let path = case.join("children.yaml");
+        if update {
+            fs::write(&path, &rendered).unwrap();
+        }
+        if fs::read_to_string(&path).unwrap_or_default() != rendered {
+            differing.push(case.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    assert!(
+        differing.is_empty(),
+        "{differing:?} render another manifest: run with UPDATE_GOLDEN=1 and read the difference"
+    );
+}
+
+#[test]
+fn there_are_cases() {
+    assert!(cases().len() >= 2, "only {} golden cases", cases().len());
+}

@@ -1,0 +1,78 @@
+//! Cases: a service, its neighbours and the platform, read from a folder of YAML files.
+
+use goodgo_api::GoodGoService;
+use goodgo_fleet::{Declaration, Fleet, FleetView, ServiceKey};
+use goodgo_render::{Children, PlatformConfig, ValidatedService, not_active, render};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A service among others.
+pub(crate) struct Case {
+    /// The service under test first, its neighbours after it.
+    pub(crate) services: Vec<GoodGoService>,
+    /// The platform's configuration.
+    pub(crate) platform: PlatformConfig,
+}
+
+impl Case {
+    /// Reads `service.yaml` and, where there is one, `platform.yaml`.
+    pub(crate) fn read(folder: &Path) -> Self {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name));
+        let text = read("service.yaml").unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        let services =
+            serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        let platform = match read("platform.yaml") {
+            Ok(text) => serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}")),
+            Err(_) => PlatformConfig {
+                environment: goodgo_render::platform::Environment::Staging,
+                ..Default::default()
+            },
+        };
+        Self { services, platform }
+    }
+
+    /// What the service sees of its neighbours.
+    pub(crate) fn view(&self) -> FleetView {
+        let mut fleet = Fleet::default();
+        for service in &self.services {
+            fleet.upsert(key(service), Declaration::from_service(service));
+        }
+        fleet.view(&key(&self.services[0]))
+    }
+
+    /// The service, validated.
+    pub(crate) fn validated(&self) -> ValidatedService {
+        ValidatedService::new(&self.services[0], &self.platform)
+            .unwrap_or_else(|violations| panic!("{}: {violations:#?}", key(&self.services[0])))
+    }
+
+    /// Its children.
+    pub(crate) fn children(&self) -> Children {
+        render(&self.validated(), &self.view(), &self.platform).unwrap()
+    }
+
+    /// The children as one YAML file; what is not in an object stands in comments before them.
+    pub(crate) fn manifest(&self) -> String {
+        let children = self.children();
+        let mut text = String::new();
+        if let Some(replicas) = children.initial_replicas {
+            writeln!(text, "# initial replicas: {replicas}").unwrap();
+        }
+        if let Some(job) = children.deployment_waits_for() {
+            writeln!(text, "# the Deployment waits for: {job}").unwrap();
+        }
+        for part in not_active(&self.validated()) {
+            writeln!(text, "# not active: {}", part.field).unwrap();
+        }
+        let objects: Vec<Value> = children.objects().unwrap().into_iter().map(|child| child.object).collect();
+        let options = serde_saphyr::ser_options! { compact_list_indent: true };
+        text + &serde_saphyr::to_string_multiple_with_options(&objects, options).unwrap()
+    }
+}
+
+/// Under which name a service stands in the fleet.
+pub(crate) fn key(service: &GoodGoService) -> ServiceKey {
+    let metadata = &service.metadata;
+    ServiceKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
