@@ -1,0 +1,347 @@
+//! What passes through unchanged, what is changed as an intermediary must, and what is answered when nothing can pass.
+
+#![cfg(test)]
+
+mod support;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use goodgo_runtime_config::Call;
+use http::header::{CONNECTION, TE, TRAILER, UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use support::{
+    Running, assert_problem, config, full, get, http1, http2, mirror, nobody, saying, send, text, to,
+    upstream,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// Writes raw bytes on a new connection and reads until the other end closes it.
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    match tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await {
+        // A connection that is reset after the answer has told what it had to tell.
+        Ok(Ok(_) | Err(_)) => String::from_utf8_lossy(&answer).into_owned(),
+        Err(_) => panic!("still open after: {}", String::from_utf8_lossy(&answer)),
+    }
+}
+
+#[tokio::test]
+async fn connections_are_kept_alive_on_both_sides() {
+    let app = saying("hello").await;
+    let running = Running::start(app.address, &config([])).await;
+    let mut client = http1(running.service()).await;
+    for _ in 0..50 {
+        client.ready().await.unwrap();
+        let mut request = get("/");
+        request.headers_mut().insert("host", HeaderValue::from_static("user-service"));
+        assert_eq!(text(client.send_request(request).await.unwrap()).await, "hello");
+    }
+    assert_eq!(app.connections.load(Ordering::SeqCst), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_the_peer_closed_is_replaced_for_a_post_too() {
+    // Closes each connection after its answer without saying so beforehand.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 1024];
+            let _ = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+    });
+    let running = Running::start(app, &config([])).await;
+    for _ in 0..5 {
+        let response = send(running.service(), Request::post("/").body(full("x")).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_been_written_is_not_sent_twice() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    let (seen, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            // Takes the request and hangs up.
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 1024];
+            seen.send(stream.read(&mut buffer).await.unwrap()).unwrap();
+        }
+    });
+    let running = Running::start(app, &config([])).await;
+    assert_problem(send(running.service(), get("/")).await, 502, "ConnectionClosed").await;
+    assert!(requests.try_recv().is_ok());
+    assert!(requests.try_recv().is_err(), "the request was sent again");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_app_sees_its_clients_host_and_no_hop_by_hop_header() {
+    let app = mirror().await;
+    let running = Running::start(app.address, &config([])).await;
+    let request = Request::post("/users?x=1")
+        .header("host", "user-service.shop:3000")
+        .header("connection", "keep-alive, x-drop-me")
+        .header("x-drop-me", "1")
+        .header("keep-alive", "timeout=5")
+        .header("proxy-connection", "keep-alive")
+        .header("te", "trailers, deflate")
+        .header("x-keep-me", "2")
+        .body(full("body"))
+        .unwrap();
+    let seen = text(send(running.service(), request).await).await;
+    assert_eq!(
+        seen,
+        "POST /users?x=1\ncontent-length: 4\nhost: user-service.shop:3000\nte: trailers\nx-keep-me: 2\n\nbody"
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn hop_by_hop_headers_of_a_response_end_here() {
+    let app = upstream(|_| async {
+        Response::builder()
+            .header("connection", "close, x-internal")
+            .header("x-internal", "1")
+            .header("keep-alive", "timeout=5")
+            .header("x-public", "2")
+            .body(full("ok"))
+            .unwrap()
+    })
+    .await;
+    let running = Running::start(app.address, &config([])).await;
+    let response = send(running.service(), get("/")).await;
+    let mut names: Vec<_> = response.headers().keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "date", "x-public"], "the client's connection stays open");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_reaches_its_target_under_the_targets_name() {
+    let callee = mirror().await;
+    let running = Running::start(nobody().await, &config([("iam-service", to(callee.address))])).await;
+    let request =
+        Request::get("/internal/permissions/1").header("host", "127.0.0.1:14100").body(full("")).unwrap();
+    let seen = text(send(running.call("iam-service"), request).await).await;
+    assert_eq!(seen, format!("GET /internal/permissions/1\nhost: {}\n\n", callee.address));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn http2_passes_with_streaming_and_trailers() {
+    let app = upstream(|request| async move {
+        assert_eq!(request.version(), Version::HTTP_2);
+        assert_eq!(request.uri().authority().unwrap(), "greeter:3000");
+        assert_eq!(request.headers()[TE], "trailers");
+        let sent = request.into_body().collect().await.unwrap();
+        assert_eq!(sent.trailers().unwrap()["x-checksum"], "7");
+        let data = sent.to_bytes();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let frames = [Ok(Frame::data(data)), Ok(Frame::trailers(trailers))];
+        Response::new(StreamBody::new(futures::stream::iter(frames)).boxed())
+    })
+    .await;
+    let callers = config([("greeter", to(app.address))]);
+    let running = Running::start(app.address, &callers).await;
+    let mut client = http2(running.service()).await;
+    let mut checksum = HeaderMap::new();
+    checksum.insert("x-checksum", HeaderValue::from_static("7"));
+    let frames = [Ok(Frame::data(Bytes::from_static(b"hello"))), Ok(Frame::trailers(checksum))];
+    let request = Request::post("http://greeter:3000/greet.Greeter/Hello")
+        .header(TE, "trailers")
+        .header("content-type", "application/grpc")
+        .body(StreamBody::new(futures::stream::iter(frames)).boxed())
+        .unwrap();
+    let answer = client.send_request(request).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");
+    assert_eq!(answer.to_bytes(), "hello");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn http1_trailers_pass_too() {
+    let app = upstream(|_| async {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        let frames = [Ok(Frame::data(Bytes::from_static(b"data"))), Ok(Frame::trailers(trailers))];
+        let mut response = Response::new(StreamBody::new(futures::stream::iter(frames)).boxed());
+        response.headers_mut().insert(TRAILER, HeaderValue::from_static("x-sum"));
+        response
+    })
+    .await;
+    let running = Running::start(app.address, &config([])).await;
+    let request = Request::get("/").header(TE, "trailers").body(full("")).unwrap();
+    let answer = send(running.service(), request).await.into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["x-sum"], "1");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_protocol_switch_joins_both_ends() {
+    let app = upstream(|mut request| async move {
+        assert_eq!(request.headers()[UPGRADE], "websocket");
+        assert_eq!(request.headers()[CONNECTION], "upgrade");
+        let switched = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut stream = TokioIo::new(switched.await.unwrap());
+            let mut word = [0; 5];
+            stream.read_exact(&mut word).await.unwrap();
+            word.reverse();
+            stream.write_all(&word).await.unwrap();
+        });
+        Response::builder()
+            .status(101)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header("sec-websocket-accept", "key")
+            .body(full(""))
+            .unwrap()
+    })
+    .await;
+    let running = Running::start(app.address, &config([("peer", to(app.address))])).await;
+    for address in [running.service(), running.call("peer")] {
+        let request = Request::get("/ws")
+            .header(CONNECTION, "keep-alive, Upgrade")
+            .header(UPGRADE, "websocket")
+            .body(full(""))
+            .unwrap();
+        let response = send(address, request).await;
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(response.headers()["sec-websocket-accept"], "key");
+        let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+        stream.write_all(b"abcde").await.unwrap();
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).await.unwrap();
+        assert_eq!(word, b"edcba");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn http10_is_served_as_it_asks() {
+    let app = mirror().await;
+    let running = Running::start(app.address, &config([])).await;
+    let answer = raw(running.service(), "GET /a HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with(&format!("GET /a\nhost: 127.0.0.1:{}\n\n", app.address.port())), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn requests_with_ambiguous_framing_are_refused_or_made_unambiguous() {
+    let app = mirror().await;
+    let running = Running::start(app.address, &config([])).await;
+    for refused in [
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3, 3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\n folded: b\r\n\r\n",
+    ] {
+        let answer = raw(running.service(), refused).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"),
+            "{refused:?} got {answer:?}"
+        );
+    }
+    for refused in ["GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n"] {
+        let answer = raw(running.service(), &format!("{refused}connection: close\r\n\r\n")).await;
+        assert!(answer.contains("MalformedRequest"), "{refused:?} got {answer:?}");
+    }
+    assert_eq!(app.connections.load(Ordering::SeqCst), 0, "nothing of it reached the app");
+
+    // RFC 9112 6.1: with both, the transfer coding alone counts, and the length is not passed on.
+    for both in [
+        "content-length: 100\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 100",
+    ] {
+        let request =
+            format!("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{both}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let answer = raw(running.service(), &request).await;
+        assert!(
+            answer.ends_with("POST /\nhost: a\ntransfer-encoding: chunked\n\nabc"),
+            "{both:?} got {answer:?}"
+        );
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn connect_is_not_served() {
+    let app = mirror().await;
+    let running = Running::start(app.address, &config([])).await;
+    let answer =
+        raw(running.service(), "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 501") && answer.contains("MethodNotSupported"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn failures_are_problems_that_name_their_reason() {
+    let gone = nobody().await;
+    let calls = [
+        (
+            "missing",
+            Call::unavailable("CalleeMissing", "no GoodGoService missing in namespace shop; create it"),
+        ),
+        ("down", to(gone)),
+        ("unknown", Call::to(goodgo_runtime_config::Scheme::Http, "no-such-name.invalid.", 80)),
+    ];
+    let running = Running::start(gone, &config(calls)).await;
+    assert_problem(send(running.service(), get("/")).await, 502, "ConnectFailed").await;
+    assert_problem(send(running.call("missing"), get("/")).await, 503, "CalleeMissing").await;
+    assert_problem(send(running.call("down"), get("/")).await, 502, "ConnectFailed").await;
+    assert_problem(send(running.call("unknown"), get("/")).await, 502, "NameNotResolved").await;
+    assert_problem(send(running.addresses.gateway.unwrap(), get("/")).await, 404, "RouteNotDeclared").await;
+    let metrics = running.admin("/metrics").await.1;
+    assert!(metrics.contains(r#"problems_total{listener="missing",reason="CalleeMissing"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"requests_total{listener="down",code_class="5xx"} 1"#), "{metrics}");
+    running.stop().await;
+}
+
+/// A listener whose accept queue is full: the kernel answers no further handshake.
+async fn deaf() -> io::Result<(tokio::net::TcpListener, Vec<TcpStream>)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listener = socket.listen(1)?;
+    let address = listener.local_addr()?;
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        queue.push(stream?);
+    }
+    Ok((listener, queue))
+}
+
+#[tokio::test]
+async fn a_callee_that_does_not_accept_in_time_is_a_504() {
+    let (listener, _queue) = deaf().await.unwrap();
+    let callee = listener.local_addr().unwrap();
+    let running = Running::start(nobody().await, &config([("deaf", to(callee))])).await;
+    let start = Instant::now();
+    assert_problem(send(running.call("deaf"), get("/")).await, 504, "ConnectTimeout").await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    running.stop().await;
+}
