@@ -102,6 +102,11 @@ impl Cluster {
         let Some(record) = record else {
             bail!("failed to find a running cluster {name}: bring it up with `goodgo-dev up --name {name}`");
         };
+        if let Some(reason) = status(&record.plan).failed {
+            bail!(
+                "failed to use the cluster {name}: {reason}\n  end it with `goodgo-dev down --name {name}`"
+            );
+        }
         Ok(Self { name: name.to_owned(), plan: record.plan, owned: None })
     }
 
@@ -152,7 +157,10 @@ impl Cluster {
             let status = self.status();
             if let Some(reason) = status.failed {
                 step.failed();
-                bail!("failed to start the cluster: {reason}");
+                bail!(
+                    "failed to start the cluster: {reason}\n  end it with `goodgo-dev down --name {}`",
+                    self.name
+                );
             }
             if status.ready {
                 step.done(&format!("{} parts ready", status.parts.len()));

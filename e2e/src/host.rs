@@ -17,11 +17,10 @@ const fn need(program: &'static str, package: &'static str, why: &'static str) -
 }
 
 /// What every command here needs.
-const BASE: [Need; 4] = [
+const BASE: [Need; 3] = [
     need("cc", "gcc", "compiles the parts of Rust crates that are written in C"),
     need("setpriv", "util-linux", "ends the parts when their supervisor is killed"),
     need("nice", "coreutils", "keeps builds out of the way"),
-    need("git", "git", "tells what is committed"),
 ];
 
 /// What running real pods needs besides.

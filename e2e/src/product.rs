@@ -134,7 +134,15 @@ fn deliver_one(cluster: &Cluster, image: &Image, programs: &Path) -> Result<Stri
 ///
 /// # Errors
 /// What helm said, with the state of the operator's pods.
-pub fn install(kubectl: &Kubectl, images: &Images, values: &[&str]) -> Result<()> {
+pub fn install(cluster: &Cluster, images: &Images, values: &[&str]) -> Result<()> {
+    install_with(&cluster.kubectl(), images, values)
+}
+
+/// The same on a cluster that is not ours.
+///
+/// # Errors
+/// What helm said, with the state of the operator's pods.
+pub fn install_with(kubectl: &Kubectl, images: &Images, values: &[&str]) -> Result<()> {
     let step = Step::begin("installing the operator", None);
     let chart = paths::checkout().join("helm/goodgo-operator");
     let mut helm = kubectl.helm()?;

@@ -35,8 +35,12 @@ fn state(cluster: &Cluster) -> String {
 fn kill_outer(cluster: &Cluster) {
     let outer = std::fs::read_to_string(cluster.plan().file("outer.json")).unwrap();
     let outer: serde_json::Value = serde_json::from_str(&outer).unwrap();
-    let killed = std::process::Command::new("kill").args(["-9", &outer["pid"].to_string()]).status().unwrap();
-    assert!(killed.success());
+    let pid = i32::try_from(outer["pid"].as_i64().unwrap()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
 }
 
 fn left_of(id: &str) -> Vec<String> {

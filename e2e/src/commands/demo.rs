@@ -33,7 +33,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
         let kubectl = Kubectl::current();
         say(&format!("using the current context: {}", kubectl.run(&["config", "current-context"])?.trim()));
         let images = Images::released();
-        product::install(&kubectl, &images, &[])?;
+        product::install_with(&kubectl, &images, &[])?;
         apply_examples(&kubectl, &images.demo)?;
         wait_until_ready(&kubectl).await?;
         show(&kubectl)?;
@@ -56,7 +56,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
     let cluster = Cluster::up(name, wanted).await?;
     let kubectl = cluster.kubectl();
     let images = product::deliver(&cluster)?;
-    product::install(&kubectl, &images, &[])?;
+    product::install(&cluster, &images, &[])?;
     apply_examples(&kubectl, &images.demo)?;
     wait_until_ready(&kubectl).await?;
     show(&kubectl)?;

@@ -7,13 +7,15 @@ use anyhow::{Context, Result};
 use goodgo_e2e::cluster::{Cluster, Lifetime, Wanted};
 use goodgo_e2e::plan::{Nodes, Options};
 use goodgo_e2e::progress::short;
-use goodgo_e2e::{host, paths, tools};
+use goodgo_e2e::{host, paths, product, tools};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// Name of the cluster that tier 3 uses; it lives as long as this program.
 const CLUSTER: &str = "test";
+/// Tells the tests its name.
+const CLUSTER_VARIABLE: &str = "GOODGO_CLUSTER";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -43,6 +45,11 @@ impl Tally {
 pub(crate) async fn test(arguments: &Arguments) -> Result<ExitCode> {
     let tiers: &[u8] = if arguments.tiers.is_empty() { &[0, 1, 2, 3] } else { &arguments.tiers };
     host::prepare()?;
+    // The parts compile beside tier 1, which leaves a core idle while it links; tier 2 waits for what it needs.
+    let parts = tiers
+        .iter()
+        .any(|tier| *tier >= 2)
+        .then(|| tokio::task::spawn_blocking(|| tools::ensure(&tools::CLUSTER)));
     let mut lines = Vec::new();
     let mut total = Tally::default();
     for tier in tiers {
@@ -56,6 +63,11 @@ pub(crate) async fn test(arguments: &Arguments) -> Result<ExitCode> {
         total.passed += tally.passed;
         total.failed += tally.failed;
         total.reasons.extend(tally.reasons);
+    }
+    if let Some(parts) = parts
+        && let Err(error) = parts.await?
+    {
+        total.fail(format!("{error:#}"));
     }
     println!("\n━━ Summary\n{}", lines.join("\n"));
     for reason in &total.reasons {
@@ -109,7 +121,9 @@ async fn run(tier: u8, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
             let wanted =
                 Wanted { nodes: Nodes::Real, options: Options::default(), lifetime: Lifetime::WithCaller };
             Cluster::down(CLUSTER)?;
-            let _cluster = Cluster::up(CLUSTER, wanted).await?;
+            // Lives until the tests are through, and no longer than this program.
+            let cluster = Cluster::up(CLUSTER, wanted).await?;
+            product::deliver(&cluster)?;
             tests(tally, filter, &["-p", "goodgo-e2e", "--test", "*"])?;
         }
     }
@@ -168,7 +182,7 @@ fn count(line: &str, word: &str) -> usize {
 
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new("cargo");
-    command.args(args).current_dir(paths::checkout()).env("GOODGO_CLUSTER", CLUSTER).stdin(Stdio::null());
+    command.args(args).current_dir(paths::checkout()).env(CLUSTER_VARIABLE, CLUSTER).stdin(Stdio::null());
     command
 }
 
