@@ -48,7 +48,7 @@ pub fn simulated(plan: &Plan) -> Result<Vec<Part>> {
         kube_apiserver::part(plan)?,
         kube_controller_manager::part(plan),
         kube_scheduler::part(plan),
-        kwok::part(plan),
+        kwok::part(plan)?,
     ];
     if let Some(program) = &plan.options.operator {
         parts.push(operator::part(plan, program)?);
