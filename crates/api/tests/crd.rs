@@ -17,7 +17,7 @@ fn stays_small_enough_for_every_client() {
 }
 
 #[test]
-fn committed_copy_is_current() {
+fn committed_copy_has_no_drift() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/goodgo.io_goodgoservices.yaml");
     let generated = goodgo_api::schema::crd_yaml().unwrap();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -98,7 +98,10 @@ fn no_field_has_a_name_that_yaml_reads_as_a_boolean() {
     fn visit(schema: &Value) {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let word = name.to_ascii_lowercase();
-            assert!(!["y", "n", "yes", "no", "on", "off", "true", "false"].contains(&word.as_str()), "{name}");
+            assert!(
+                !["y", "n", "yes", "no", "on", "off", "true", "false"].contains(&word.as_str()),
+                "{name}"
+            );
             visit(property);
         }
         schema.get("items").into_iter().for_each(visit);

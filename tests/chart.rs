@@ -1,0 +1,121 @@
+//! The chart and the plain manifests: generated parts are current, every profile renders, and a mistake in the values is
+//! refused. `make generate` rewrites what is generated.
+
+use goodgo_e2e::tools;
+use goodgo_operator::rbac;
+use goodgo_render::PlatformConfig;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What the chart's roles permit, from the operator's own table.
+fn rules() -> String {
+    let services = rbac::cluster_role("").rules.unwrap();
+    let leader = rbac::role("", "").rules.unwrap();
+    serde_saphyr::to_string(&json!({"services": services, "leader": leader})).unwrap()
+}
+
+fn helm(args: &[&str]) -> Output {
+    tools::ensure(&[tools::HELM]).unwrap();
+    Command::new(tools::HELM.path().unwrap())
+        .args(["template", "goodgo-operator"])
+        .arg(root().join("helm/goodgo-operator"))
+        .args(["--namespace", "goodgo-system", "--kube-version", "1.33.0"])
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn values(profile: &str) -> String {
+    root().join(format!("helm/goodgo-operator/values-{profile}.yaml")).to_string_lossy().into_owned()
+}
+
+/// Compares a committed file with what it should be, or writes it when `UPDATE_GOLDEN` is set.
+fn current(path: &Path, wanted: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "{} is not current: run `make generate` and look at the difference",
+        path.display()
+    );
+}
+
+/// In this order: Helm reads the generated parts from the chart's folder.
+#[test]
+fn chart_and_manifests_have_no_drift() {
+    let files = root().join("helm/goodgo-operator/files");
+    current(&files.join("crd.yaml"), &goodgo_api::schema::crd_yaml().unwrap());
+    current(&files.join("rules.yaml"), &rules());
+    for profile in ["local", "staging", "production"] {
+        let output = helm(&["--values", &values(profile)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let rendered = String::from_utf8(output.stdout).unwrap();
+        // What belongs to Helm has no meaning without it.
+        let plain: String = rendered
+            .lines()
+            .filter(|line| !line.contains("helm.sh/"))
+            .map(|line| {
+                line.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl")
+            })
+            .fold(String::new(), |text, line| text + &line + "\n");
+        let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: goodgo-system\n";
+        current(&root().join(format!("manifests/{profile}.yaml")), &format!("{namespace}{plain}"));
+    }
+}
+
+#[test]
+fn a_mistake_in_the_values_is_refused() {
+    for (set, says) in [
+        ("config.enviroment=local", "additional properties 'enviroment' not allowed"),
+        ("config.environment=test", "value must be one of"),
+        ("replicas=none", "got string, want integer"),
+    ] {
+        let output = helm(&["--set", set]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(says), "{set}: {error}");
+    }
+}
+
+#[test]
+fn rights_are_bounded_to_the_watched_namespaces() {
+    let output = helm(&["--set", "config.watchNamespaces={shop,billing}"]);
+    let rendered = String::from_utf8(output.stdout).unwrap();
+    assert!(!rendered.contains("kind: ClusterRoleBinding"), "{rendered}");
+    for namespace in ["shop", "billing"] {
+        assert!(
+            rendered.contains(&format!("  name: goodgo-operator\n  namespace: {namespace}\n")),
+            "{namespace}"
+        );
+    }
+}
+
+#[test]
+fn no_right_on_secrets_and_no_wildcard() {
+    let rules = rules();
+    assert!(!rules.contains("secrets") && !rules.contains('*'), "{rules}");
+}
+
+/// The values' schema refuses what it does not know, so it has to know all that the operator reads.
+#[test]
+fn the_schema_knows_the_whole_configuration() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../helm/goodgo-operator/values.schema.json")).unwrap();
+    let known = schema.pointer("/properties/config/properties").unwrap().as_object().unwrap();
+    let config = serde_json::to_value(PlatformConfig::default()).unwrap();
+    for field in config.as_object().unwrap().keys() {
+        assert!(known.contains_key(field), "values.schema.json lacks config.{field}");
+    }
+    assert_eq!(
+        known.len(),
+        config.as_object().unwrap().len(),
+        "values.schema.json has fields that nobody reads"
+    );
+}
