@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use http::Response;
 use pin_project_lite::pin_project;
@@ -11,6 +12,10 @@ use tower::{Layer, Service};
 
 use super::{Body, Failure};
 use crate::metrics::ListenerMetrics;
+
+/// One listener logs at most one failed request in this time: a callee that is down fails thousands a second, and the
+/// metrics count them all.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(super) struct AnswerLayer {
@@ -27,7 +32,7 @@ impl<S> Layer<S> for AnswerLayer {
     type Service = Answer<S>;
 
     fn layer(&self, inner: S) -> Answer<S> {
-        Answer { inner, metrics: Arc::clone(&self.metrics) }
+        Answer { inner, metrics: Arc::clone(&self.metrics), log: Arc::default() }
     }
 }
 
@@ -36,6 +41,25 @@ impl<S> Layer<S> for AnswerLayer {
 pub(super) struct Answer<S> {
     inner: S,
     metrics: Arc<ListenerMetrics>,
+    log: Arc<LogLimit>,
+}
+
+/// When the last failure was logged, and how many have not been since.
+#[derive(Debug, Default)]
+struct LogLimit(Mutex<(Option<Instant>, u64)>);
+
+impl LogLimit {
+    /// How many went unlogged before this one, or none when this one is not to be logged either.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, unlogged) = &mut *state;
+        if last.is_some_and(|last| now.duration_since(last) < LOG_INTERVAL) {
+            *unlogged += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(unlogged))
+    }
 }
 
 impl<S, R> Service<R> for Answer<S>
@@ -53,7 +77,11 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        AnswerFuture { inner: self.inner.call(request), metrics: Arc::clone(&self.metrics) }
+        AnswerFuture {
+            inner: self.inner.call(request),
+            metrics: Arc::clone(&self.metrics),
+            log: Arc::clone(&self.log),
+        }
     }
 }
 
@@ -63,6 +91,7 @@ pin_project! {
         #[pin]
         inner: F,
         metrics: Arc<ListenerMetrics>,
+        log: Arc<LogLimit>,
     }
 }
 
@@ -75,9 +104,25 @@ impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for AnswerFutur
             Ok(response) => response,
             Err(failure) => {
                 this.metrics.problem(&failure);
-                tracing::warn!(listener = this.metrics.name(), reason = failure.reason(), %failure, "request failed");
+                if let Some(unlogged) = this.log.admit(Instant::now()) {
+                    let (listener, reason) = (this.metrics.name(), failure.reason());
+                    tracing::warn!(listener, reason, unlogged, %failure, "request failed");
+                }
                 failure.response()
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_a_second_is_logged_and_tells_of_the_others() {
+        let (limit, start) = (LogLimit::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        let admitted = [0, 1, 999, 1000, 2500].map(|ms| limit.admit(after(ms)));
+        assert_eq!(admitted, [Some(0), None, None, Some(2), Some(0)]);
     }
 }
