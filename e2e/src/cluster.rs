@@ -12,9 +12,9 @@
 mod cgroup;
 mod inside;
 mod leftovers;
+mod machine;
 mod network;
 mod record;
-mod sysctl;
 
 pub use inside::{init, outer, supervise};
 pub use leftovers::leftovers;
@@ -237,7 +237,7 @@ fn begin(name: &str, wanted: &Wanted) -> Result<(Plan, Option<File>)> {
     Record::write(name, &plan)?;
     pki::write(&plan)?;
     if real {
-        sysctl::remember()?;
+        machine::remember()?;
         network::make(&plan)?;
         cgroup::make(&plan.id)?;
     }
@@ -291,7 +291,7 @@ fn remove(record: &Record) -> Result<()> {
     }
     record.forget()?;
     if Record::all()?.is_empty() {
-        sysctl::restore()?;
+        machine::restore()?;
     }
     Ok(())
 }

@@ -17,8 +17,9 @@ const fn need(program: &'static str, package: &'static str, why: &'static str) -
 }
 
 /// What every command here needs.
-const BASE: [Need; 3] = [
+const BASE: [Need; 4] = [
     need("cc", "gcc", "compiles the parts of Rust crates that are written in C"),
+    need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", "goes into static programs"),
     need("setpriv", "util-linux", "ends the parts when their supervisor is killed"),
     need("nice", "coreutils", "keeps builds out of the way"),
 ];

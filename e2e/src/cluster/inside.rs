@@ -1,6 +1,6 @@
 //! The three stages inside a cluster: the outer process, PID 1, and the supervisor of the parts.
 
-use super::{Record, Status, network, record};
+use super::{Record, Status, machine, network, record};
 use crate::host::run;
 use crate::parts;
 use crate::paths;
@@ -12,9 +12,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// Folders that containerd, CNI and kube-proxy share with the whole machine unless they are covered.
-const COVERED: [&str; 3] = ["/run/netns", "/run/containerd", "/var/lib/cni"];
 
 fn plan(dir: &Path) -> Result<Plan> {
     let text = fs::read(dir.join("cluster.json")).context("failed to read the cluster's record")?;
@@ -62,7 +59,7 @@ pub fn outer(dir: &Path) -> Result<()> {
 /// # Errors
 /// When a folder can't be covered or the supervisor not be started.
 pub fn init(dir: &Path) -> Result<()> {
-    for folder in COVERED {
+    for folder in machine::COVERED {
         fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
         run("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", folder])?;
     }

@@ -1,12 +1,12 @@
 //! What lies about on this machine and belongs to no running cluster.
 
-use super::{Record, cgroup, network};
+use super::{Record, cgroup, machine, network};
 use crate::paths;
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
 
-/// Everything of ours whose cluster does not run: namespaces, links, cgroups, mounts, folders.
+/// Everything of ours whose cluster does not run: namespaces, links, cgroups, mounts, folders, settings.
 /// Empty after every `down`.
 ///
 /// # Errors
@@ -38,6 +38,9 @@ pub fn leftovers() -> Result<Vec<String>> {
         if name.starts_with("goodgo-") && !ids.contains(&name.as_str()) {
             found.push(format!("folder {}", root.join(name).display()));
         }
+    }
+    if running.is_empty() && machine::memory()?.exists() {
+        found.push(format!("changed kernel settings, remembered in {}", machine::memory()?.display()));
     }
     // A running cluster's mounts are private to it: one seen from here belongs to nobody.
     for line in fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines() {

@@ -26,8 +26,9 @@ fn config(plan: &Plan) -> Result<String> {
     let filesystem = rustix::fs::statfs(&plan.dir).context("failed to look at the cluster's file system")?;
     let overlay = u64::try_from(filesystem.f_type).is_ok_and(|kind| kind == OVERLAYFS);
     let snapshotter = if overlay { "native" } else { "overlayfs" };
-    let [root, state, socket, cni] =
-        ["containerd/root", "containerd/state", "containerd.sock", "cni"].map(|f| plan.arg(f));
+    let [root, state, socket, cni, opt] =
+        ["containerd/root", "containerd/state", "containerd.sock", "cni", "containerd/opt"]
+            .map(|f| plan.arg(f));
     Ok(format!(
         r#"version = 2
 root = "{root}"
@@ -35,6 +36,8 @@ state = "{state}"
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 [grpc]
   address = "{socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{opt}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{SANDBOX_IMAGE}"
   # A container without the right to lower its oom score would otherwise fail every sandbox.

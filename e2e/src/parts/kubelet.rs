@@ -40,6 +40,7 @@ fn config(plan: &Plan) -> String {
         "tlsCertFile": plan.file("pki/kubelet.crt"),
         "tlsPrivateKeyFile": plan.file("pki/kubelet.key"),
         "containerRuntimeEndpoint": format!("unix://{}", plan.arg("containerd.sock")),
+        "volumePluginDir": plan.file("kubelet/plugins"),
         "podLogsDir": plan.file("pod-logs"),
         "clusterDNS": [plan.dns_service()], "clusterDomain": "cluster.local",
         "resolvConf": plan.file("resolv.conf"),
