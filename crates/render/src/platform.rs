@@ -391,6 +391,12 @@ impl PlatformConfig {
                 violations.push(Violation::new(path, what));
             }
         }
+        if self.tracing.as_ref().is_some_and(|tracing| tracing.pods.is_none() && tracing.cidrs.is_empty()) {
+            violations.push(Violation::new(
+                "tracing",
+                "say where the collector is, so that pods may reach it: pods or cidrs",
+            ));
+        }
         if self.tracing.as_ref().is_some_and(|tracing| tracing.port().is_none()) {
             violations.push(Violation::new(
                 "tracing.otlpEndpoint",
@@ -429,4 +435,57 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn grpc() -> String {
     "grpc".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_covers_itself_and_names_below_it() {
+        let domain = HostDomain { domain: "goodgo.example".to_owned(), entry_points: Vec::new() };
+        assert!(domain.covers("goodgo.example") && domain.covers("api.goodgo.example"));
+        assert!(!domain.covers("notgoodgo.example") && !domain.covers("goodgo.example.evil"));
+    }
+
+    #[test]
+    fn ranges_are_checked_by_their_family() {
+        for cidr in ["10.0.0.0/8", "fc00::/7", "::/0", "1.2.3.4/32"] {
+            assert!(is_cidr(cidr), "{cidr}");
+        }
+        for cidr in ["10.0.0.0", "10.0.0.0/33", "fc00::/129", "/8", "a/8", "10.0.0/8"] {
+            assert!(!is_cidr(cidr), "{cidr}");
+        }
+    }
+
+    #[test]
+    fn the_collectors_port_is_the_one_written_or_the_schemes() {
+        let port = |endpoint: &str| {
+            let otlp_endpoint = endpoint.to_owned();
+            TracingConfig { otlp_endpoint, protocol: grpc(), pods: None, cidrs: Vec::new() }.port()
+        };
+        assert_eq!(port("http://collector:4317/v1"), Some(4317));
+        assert_eq!(port("https://collector"), Some(443));
+        assert_eq!(port("http://collector"), Some(80));
+        assert_eq!(port("collector:4317"), None);
+        assert_eq!(port("http://collector:x"), None);
+    }
+
+    #[test]
+    fn the_defaults_are_good_and_every_fault_is_said() {
+        assert_eq!(PlatformConfig::default().validate(), Ok(()));
+        let bad = PlatformConfig {
+            cluster_domain: String::new(),
+            private_ranges: vec!["10.0.0.0/8".to_owned(), "private".to_owned()],
+            tracing: Some(TracingConfig {
+                otlp_endpoint: "collector".to_owned(),
+                protocol: grpc(),
+                pods: None,
+                cidrs: Vec::new(),
+            }),
+            ..PlatformConfig::default()
+        };
+        let paths: Vec<_> = bad.validate().unwrap_err().into_iter().map(|violation| violation.path).collect();
+        assert_eq!(paths, ["privateRanges[1]", "clusterDomain", "tracing", "tracing.otlpEndpoint"]);
+    }
 }

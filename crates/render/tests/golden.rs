@@ -6,8 +6,11 @@
 
 mod support;
 
+use goodgo_render::PlatformConfig;
+use goodgo_render::platform::Environment;
 use std::fs;
 use std::path::{Path, PathBuf};
+use support::Case;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -16,12 +19,24 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+/// The services and, where there is one, the platform of a folder.
+fn read(folder: &Path) -> Case {
+    let read = |name: &str| fs::read_to_string(folder.join(name));
+    let text = read("service.yaml").unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let services = serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let platform = match read("platform.yaml") {
+        Ok(text) => serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}")),
+        Err(_) => PlatformConfig { environment: Environment::Staging, ..PlatformConfig::default() },
+    };
+    Case { services, platform }
+}
+
 #[test]
 fn every_case_renders_its_manifest() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut differing = Vec::new();
     for case in cases() {
-        let rendered = support::Case::read(&case).manifest();
+        let rendered = read(&case).manifest();
         let path = case.join("children.yaml");
         if update {
             fs::write(&path, &rendered).unwrap();
@@ -38,5 +53,5 @@ fn every_case_renders_its_manifest() {
 
 #[test]
 fn there_are_cases() {
-    assert!(cases().len() >= 2, "only {} golden cases", cases().len());
+    assert!(cases().len() >= 20, "only {} golden cases", cases().len());
 }

@@ -1,6 +1,6 @@
 //! The containers: the app, the runtime, and what runs before the app.
 
-use super::{PRE_STOP_MARGIN, container, env, filled, filled_map, probes, security, volumes};
+use super::{container, env, filled, filled_map, probes, security, volumes};
 use crate::calls;
 use crate::platform::PlatformConfig;
 use crate::validate::{ResourcePlan, ValidatedService};
@@ -18,6 +18,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub(crate) const APP: &str = "app";
 /// Name of the runtime's container.
 const RUNTIME: &str = "goodgo-runtime";
+/// Seconds until endpoints and proxies elsewhere know that a pod ends.
+const SETTLE: i64 = 5;
 
 /// The app.
 pub(super) fn app(service: &ValidatedService, env: Vec<EnvVar>) -> Container {
@@ -171,8 +173,7 @@ fn pre_stop(service: &ValidatedService) -> LifecycleHandler {
         let exec = ExecAction { command: texts(&exec.command) };
         return LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() };
     }
-    let seconds = i64::from(PRE_STOP_MARGIN / 2);
-    LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() }
+    LifecycleHandler { sleep: Some(SleepAction { seconds: SETTLE }), ..LifecycleHandler::default() }
 }
 
 fn http_hook(path: &str, port: u16) -> LifecycleHandler {

@@ -17,9 +17,6 @@ use std::collections::BTreeMap;
 
 pub(crate) use containers::{APP, protocol_name};
 
-/// Fewest seconds in which a pod can end without losing a request.
-pub(crate) const PRE_STOP_MARGIN: i32 = 10;
-
 /// What a call's address means in the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -98,7 +98,7 @@ fn probe(
     let probe = probe.unwrap_or(&unset);
     let path = |field: &str| format!("spec.health.{}.{field}", convention.field);
     let mut time = |field: &str, value: Option<&goodgo_api::types::Duration>| {
-        value.map(|value| seconds(&path(field), value, report))
+        value.and_then(|value| seconds(&path(field), value, report))
     };
     let initial_delay = time("initialDelay", probe.initial_delay.as_ref());
     let period = time("period", probe.period.as_ref());

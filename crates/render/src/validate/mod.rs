@@ -13,7 +13,6 @@ mod workload;
 
 use crate::names::Names;
 use crate::platform::PlatformConfig;
-use crate::pod::PRE_STOP_MARGIN;
 use goodgo_api::types::{CallName, Duration, ServiceName};
 use goodgo_api::workload::Toleration;
 use goodgo_api::{GoodGoService, GoodGoServiceSpec, Protocol};
@@ -23,6 +22,11 @@ pub(crate) use resources::ResourcePlan;
 use std::collections::BTreeSet;
 use violation::Report;
 pub use violation::Violation;
+
+/// Seconds that a pod has to end, unless its service says otherwise.
+const GRACE: i32 = 60;
+/// Fewest seconds in which a pod can end without losing a request.
+const LEAST_GRACE: i32 = 10;
 
 /// A service whose every value is known to be good. Only [`ValidatedService::new`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,23 +165,28 @@ impl ValidatedService {
 
 fn grace_seconds(spec: &GoodGoServiceSpec, report: &mut Report) -> i64 {
     const PATH: &str = "spec.terminationGracePeriod";
-    let Some(grace) = &spec.termination_grace_period else { return 60 };
-    let seconds = seconds(PATH, grace, report);
-    if seconds < PRE_STOP_MARGIN {
-        report.add(PATH, &format!("a pod needs at least {PRE_STOP_MARGIN}s to finish its requests: write {PRE_STOP_MARGIN}s or more"));
+    let grace = spec.termination_grace_period.as_ref().and_then(|grace| seconds(PATH, grace, report));
+    if grace.is_some_and(|grace| grace < LEAST_GRACE) {
+        report.add(
+            PATH,
+            &format!(
+                "a pod needs at least {LEAST_GRACE}s to finish its requests: write {LEAST_GRACE}s or more"
+            ),
+        );
     }
-    i64::from(seconds)
+    i64::from(grace.unwrap_or(GRACE))
 }
 
-/// Whole seconds of `duration`; a violation, and one second, when it can't be read.
-fn seconds(path: &str, duration: &Duration, report: &mut Report) -> i32 {
-    duration.to_seconds().unwrap_or_else(|_| {
+/// Whole seconds of `duration`; none, and a violation, when it can't be read.
+fn seconds(path: &str, duration: &Duration, report: &mut Report) -> Option<i32> {
+    let seconds = duration.to_seconds().ok();
+    if seconds.is_none() {
         report.add(
             path,
             &format!("{:?} is no duration: write one number and one unit, such as 30s or 5m", duration.0),
         );
-        1
-    })
+    }
+    seconds
 }
 
 /// The variables' stems of all calls.

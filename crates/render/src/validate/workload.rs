@@ -21,10 +21,11 @@ pub(super) fn check(spec: &GoodGoServiceSpec, report: &mut Report) {
 fn check_ports(spec: &GoodGoServiceSpec, report: &mut Report) {
     const RESERVED: &str = "ports 14000 to 14999 are the runtime's own: choose another";
     let service_port = spec.service_port.unwrap_or(spec.port).0;
-    for (path, port) in [("spec.port", spec.port.0), ("spec.servicePort", service_port)] {
-        if is_reserved(port) {
-            report.add(path, RESERVED);
-        }
+    if is_reserved(spec.port.0) {
+        report.add("spec.port", RESERVED);
+    }
+    if spec.service_port.is_some_and(|port| is_reserved(port.0)) {
+        report.add("spec.servicePort", RESERVED);
     }
     let mut taken = BTreeSet::from([(PortProtocol::Tcp, service_port), (PortProtocol::Tcp, spec.port.0)]);
     for (index, port) in spec.additional_ports.iter().enumerate() {
@@ -37,6 +38,9 @@ fn check_ports(spec: &GoodGoServiceSpec, report: &mut Report) {
                 &format!("{path}.port"),
                 "the port is taken by the app, the Service or another additional port: choose another",
             );
+        }
+        if matches!(port.name.as_str(), "app" | "service" | "gateway" | "admin" | "drain") {
+            report.add(&format!("{path}.name"), "it is one of the platform's own port names: choose another");
         }
         if port.name.as_str() == port_name(spec.protocol) {
             report.add(&format!("{path}.name"), "it is the name of the service's own port: choose another");
@@ -144,7 +148,8 @@ pub(super) fn tolerations(spec: &GoodGoServiceSpec, report: &mut Report) -> Vec<
     tolerations
         .map(|(index, toleration)| {
             let path = format!("spec.tolerations[{index}].seconds");
-            let time = toleration.seconds.as_ref().map(|time| i64::from(seconds(&path, time, report)));
+            let time =
+                toleration.seconds.as_ref().and_then(|time| seconds(&path, time, report)).map(i64::from);
             (toleration.clone(), time)
         })
         .collect()
@@ -153,7 +158,7 @@ pub(super) fn tolerations(spec: &GoodGoServiceSpec, report: &mut Report) -> Vec<
 pub(super) fn scale_down_seconds(spec: &GoodGoServiceSpec, report: &mut Report) -> i32 {
     const PATH: &str = "spec.scaling.scaleDownAfter";
     let Some(scaling) = &spec.scaling else { return 0 };
-    let seconds = seconds(PATH, &scaling.scale_down_after, report);
+    let seconds = seconds(PATH, &scaling.scale_down_after, report).unwrap_or_default();
     if seconds > 3600 {
         report.add(PATH, "Kubernetes looks back one hour at most: write 1h or less");
     }

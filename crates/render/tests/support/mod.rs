@@ -1,11 +1,10 @@
-//! Cases: a service, its neighbours and the platform, read from a folder of YAML files.
+//! Cases: a service, its neighbours and the platform, and the manifest that comes of them.
 
 use goodgo_api::GoodGoService;
 use goodgo_fleet::{Declaration, Fleet, FleetView, ServiceKey};
 use goodgo_render::{Children, PlatformConfig, ValidatedService, not_active, render};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// A service among others.
 pub(crate) struct Case {
@@ -16,22 +15,6 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Reads `service.yaml` and, where there is one, `platform.yaml`.
-    pub(crate) fn read(folder: &Path) -> Self {
-        let read = |name: &str| std::fs::read_to_string(folder.join(name));
-        let text = read("service.yaml").unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-        let services =
-            serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-        let platform = match read("platform.yaml") {
-            Ok(text) => serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{folder:?}: {error}")),
-            Err(_) => PlatformConfig {
-                environment: goodgo_render::platform::Environment::Staging,
-                ..Default::default()
-            },
-        };
-        Self { services, platform }
-    }
-
     /// What the service sees of its neighbours.
     pub(crate) fn view(&self) -> FleetView {
         let mut fleet = Fleet::default();

@@ -1,0 +1,160 @@
+//! What must hold for every service: the order of lists means nothing, names fit and never meet, and both sides of a call
+//! open together or not at all.
+#![cfg(test)]
+
+mod support;
+
+use goodgo_api::GoodGoService;
+use goodgo_render::{ChildKind, PlatformConfig};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use support::Case;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z]([a-z0-9]|-[a-z0-9]){0,19}"
+}
+
+fn service(namespace: &str, name: &str, spec: &Value) -> GoodGoService {
+    serde_json::from_value(json!({
+        "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+        "metadata": {"namespace": namespace, "name": name, "uid": "u"}, "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn case(services: Vec<GoodGoService>) -> Case {
+    Case { services, platform: PlatformConfig::default() }
+}
+
+fn objects(case: &Case) -> Vec<goodgo_render::Child> {
+    case.children().objects().unwrap()
+}
+
+/// A callee's access, as written; `null` is absent.
+fn access() -> impl Strategy<Value = Value> {
+    let callers = prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!([{"service": "caller"}])),
+        Just(json!([{"service": "caller", "namespace": "a"}])),
+    ];
+    let namespaces = prop_oneof![Just(json!([])), Just(json!(["a"])), Just(json!(["*"])), Just(json!(["z"]))];
+    prop_oneof![
+        1 => Just(Value::Null),
+        4 => (callers, namespaces).prop_map(|(callers, namespaces)| {
+            let mut access = json!({"namespaces": namespaces});
+            if !callers.is_null() {
+                access["callers"] = callers;
+            }
+            access
+        }),
+    ]
+}
+
+/// The ports of the rules in `side` (`ingress`/`from` or `egress`/`to`) whose peers are pods of `service`.
+fn opened(case: &Case, side: &str, peers: &str, namespace: &str, service: &str) -> Option<BTreeSet<String>> {
+    let policy = objects(case).into_iter().find(|child| child.kind == ChildKind::NetworkPolicy).unwrap();
+    let rules = policy.object["spec"][side].as_array().cloned().unwrap_or_default();
+    let matching = rules.into_iter().filter(|rule| {
+        rule[peers].as_array().unwrap().iter().any(|peer| {
+            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == namespace
+                && peer["podSelector"]["matchExpressions"][0]["values"]
+                    .as_array()
+                    .is_some_and(|names| names.iter().any(|name| name == service))
+        })
+    });
+    let ports: Vec<_> = matching.flat_map(|rule| rule["ports"].as_array().unwrap().clone()).collect();
+    (!ports.is_empty()).then(|| ports.iter().map(Value::to_string).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_sides_of_a_call_open_the_same_ports_or_none(
+        access in access(),
+        same_namespace in any::<bool>(),
+        exists in any::<bool>(),
+        runtime in any::<bool>(),
+        protocol in prop::sample::select(vec!["HTTP", "GRPC", "TCP"]),
+        more in any::<bool>(),
+    ) {
+        let namespace = if same_namespace { "a" } else { "b" };
+        let mut spec = json!({
+            "image": "x:1", "port": 8080, "servicePort": 80, "protocol": protocol, "runtime": {"enabled": runtime},
+        });
+        if !access.is_null() {
+            spec["access"] = access;
+        }
+        if more {
+            spec["additionalPorts"] = json!([{"name": "more", "port": 9100, "protocol": "UDP"}]);
+        }
+        let caller = service("a", "caller", &json!({
+            "image": "x:1", "calls": [{"service": "callee", "namespace": namespace}],
+        }));
+        let callee = service(namespace, "callee", &spec);
+        if !exists {
+            let egress = opened(&case(vec![caller]), "egress", "to", namespace, "callee");
+            prop_assert_eq!(egress, None);
+            return Ok(());
+        }
+        let egress = opened(&case(vec![caller.clone(), callee.clone()]), "egress", "to", namespace, "callee");
+        let ingress = opened(&case(vec![callee, caller]), "ingress", "from", "a", "caller");
+        prop_assert_eq!(&egress, &ingress);
+        let app_port = json!({"port": 8080, "protocol": "TCP"}).to_string();
+        let behind_runtime = runtime && protocol != "TCP";
+        prop_assert!(egress.is_none_or(|ports| ports.contains(&app_port) != behind_runtime));
+    }
+
+    #[test]
+    fn the_order_of_lists_means_nothing(
+        calls in prop::collection::btree_set("c[a-z]{1,8}", 0..6),
+        external in prop::collection::btree_set("e[a-z]{1,8}", 0..4),
+        files in prop::collection::btree_set("[a-z]{1,6}", 0..6),
+        turn in 0..6_usize,
+    ) {
+        let manifest = |turn: usize| {
+            let order = |mut list: Vec<Value>| {
+                let by = if list.is_empty() { 0 } else { turn % list.len() };
+                list.rotate_left(by);
+                list
+            };
+            let spec = json!({
+                "image": "x:1",
+                "calls": order(calls.iter().map(|name| json!({"service": name})).collect()),
+                "externalCalls": order(
+                    external.iter().map(|name| json!({"name": name, "host": "api.example.com"})).collect(),
+                ),
+                "files": order(
+                    files.iter().map(|name| json!({"path": format!("/{name}"), "configMap": {"name": name}})).collect(),
+                ),
+                "additionalPorts": order(
+                    vec![json!({"name": "one", "port": 9001}), json!({"name": "two", "port": 9002})],
+                ),
+            });
+            case(vec![service("a", "caller", &spec)]).manifest()
+        };
+        prop_assert_eq!(manifest(0), manifest(turn));
+    }
+
+    #[test]
+    fn names_fit_and_never_meet(first in name(), second in name(), namespace in "[a-z][a-z0-9-]{0,8}[a-z]") {
+        let spec = json!({
+            "image": "x:1", "scaling": {"max": 9}, "migrate": {"command": ["m"]},
+        });
+        let children = |name: &str| objects(&case(vec![service(&namespace, name, &spec)]));
+        let named: BTreeSet<_> = children(&first).into_iter().map(|child| (child.kind, child.name)).collect();
+        prop_assert_eq!(named.len(), 9, "all kinds, both Services");
+        for child in children(&first) {
+            prop_assert!(child.name.len() <= 63, "{}", child.name);
+            prop_assert_eq!(&child.object["metadata"]["namespace"], namespace.as_str());
+            prop_assert_eq!(&child.object["metadata"]["ownerReferences"][0]["uid"], "u");
+            prop_assert_eq!(child.object["kind"].as_str(), Some(child.kind.as_str()));
+        }
+        if first != second {
+            let other: BTreeSet<_> = children(&second).into_iter().map(|child| (child.kind, child.name)).collect();
+            prop_assert!(named.is_disjoint(&other));
+        }
+    }
+}
