@@ -1,5 +1,6 @@
 # Every target is one call of the development program; `cargo run -p goodgo-e2e -- --help` teaches the rest.
-GOODGO_DEV = cargo run --quiet --locked -p goodgo-e2e --bin goodgo-dev --
+# Built with the whole workspace's features: the tests then find the same dependencies compiled.
+GOODGO_DEV = cargo build --quiet --locked --workspace --bin goodgo-dev && $(or $(CARGO_TARGET_DIR),target)/debug/goodgo-dev
 .DEFAULT_GOAL = help
 .PHONY: help demo down status test lint generate
 
