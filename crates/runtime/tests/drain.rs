@@ -23,18 +23,20 @@ fn draining(settle_seconds: u32, timeout_seconds: u32) -> goodgo_runtime_config:
     goodgo_runtime_config::RuntimeConfig { drain: Drain { settle_seconds, timeout_seconds }, ..config([]) }
 }
 
-/// Posts in a loop over one keep-alive connection, opens the next one only when a response said that this one ends, and
-/// retries nothing. Ends when connecting is refused or `enough` is set; returns how many requests were answered.
-async fn post_until_told(address: SocketAddr, name: usize, enough: Arc<AtomicBool>) -> Result<usize, String> {
+/// Posts in a loop over one keep-alive connection for as long as it is open, opens the next one only when a response said
+/// that this one ends, and retries nothing. Ends when the pod is forgotten; returns how many requests were answered.
+async fn post_until_told(
+    address: SocketAddr,
+    name: usize,
+    forgotten: Arc<AtomicBool>,
+) -> Result<usize, String> {
     let mut answered = 0;
-    while let Ok(stream) = TcpStream::connect(address).await {
+    while !forgotten.load(Ordering::SeqCst) {
+        let stream = TcpStream::connect(address).await.map_err(|e| format!("connecting: {e}"))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
         loop {
-            if enough.load(Ordering::SeqCst) {
-                return Ok(answered);
-            }
             let body = format!("{name}/{answered}");
             let request =
                 Request::post("/echo").header("host", "user-service").body(full(body.clone())).unwrap();
@@ -62,9 +64,8 @@ async fn sixteen_keep_alive_clients_that_post_in_a_loop_lose_nothing() {
         Response::new(request.into_body().boxed())
     })
     .await;
-    let running = Running::start(app.address, &draining(2, 5)).await;
+    let running = Running::start(app.address, &draining(3, 5)).await;
     let service = running.service();
-    // Endpoints elsewhere forget the pod within the settle time: from here on nobody connects anew.
     let forgotten = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> =
         (0..16).map(|name| tokio::spawn(post_until_told(service, name, Arc::clone(&forgotten)))).collect();
@@ -73,12 +74,14 @@ async fn sixteen_keep_alive_clients_that_post_in_a_loop_lose_nothing() {
         let drain = running.addresses.drain;
         async move { support::json(send(drain, get("/drain")).await).await }
     });
+    // Within the settle time the endpoints elsewhere forget the pod: from then on nobody connects anew.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     forgotten.store(true, Ordering::SeqCst);
     let mut answered = 0;
     for client in clients {
         answered += client.await.unwrap().expect("a request was lost");
     }
+    assert!(!drain.is_finished(), "clients were cut off at the end instead of being sent away before");
     assert!(answered > 200, "only {answered} requests: no load");
     assert_eq!(drain.await.unwrap(), json!({ "drained": true, "open": 0 }));
     running.stop().await;
