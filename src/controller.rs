@@ -42,6 +42,8 @@ const CONCURRENCY: u16 = 8;
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Longest pause while somebody else's object is in the way: its removal is not seen by a watch.
 const BLOCKED: Duration = Duration::from_secs(60);
+/// Longest pause while the API server can't be reached.
+const UNREACHABLE: Duration = Duration::from_secs(30);
 /// No reconcile takes longer; a stuck connection must not hold a service for ever.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -78,7 +80,7 @@ async fn reconcile(object: Arc<GoodGoService>, context: Arc<Context>) -> Result<
         return Ok(Action::requeue(left));
     }
     let span =
-        info_span!("reconcile", namespace = input.service.key.namespace, name = input.service.key.name);
+        info_span!("reconcile", namespace = input.service.key.namespace, service = input.service.key.name);
     let started = Instant::now();
     let result = tokio::time::timeout(LONGEST, drive(&input, &context)).instrument(span).await;
     let result = result.unwrap_or(Err(Error::Timeout(LONGEST)));
@@ -134,9 +136,11 @@ async fn enact(
 /// What failed is tried again, later each time.
 #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
 fn retry(object: Arc<GoodGoService>, error: &Error, context: Arc<Context>) -> Action {
-    let (name, namespace) = (&object.metadata.name, &object.metadata.namespace);
-    warn!(namespace, name, reason = error.reason(), %error, "reconcile failed");
+    let (service, namespace) = (&object.metadata.name, &object.metadata.namespace);
+    warn!(namespace, service, reason = error.reason(), %error, "reconcile failed");
     let Ok(input) = dereference::dereference(object, &context) else { return Action::await_change() };
     let Input { service, .. } = input;
-    Action::requeue(context.backoff.failed(&service.key, service.generation, None, Instant::now()))
+    // An API server that comes back finds everybody waiting: not for minutes.
+    let longest = (!error.is_refusal()).then_some(UNREACHABLE);
+    Action::requeue(context.backoff.failed(&service.key, service.generation, longest, Instant::now()))
 }

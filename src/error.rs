@@ -85,6 +85,18 @@ impl Error {
         }
     }
 
+    /// Whether the server answered: it will answer the same until somebody changes something.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Apply { source, .. } | Self::Prune { source, .. } | Self::Status(source) => {
+                matches!(source, kube::Error::Api(status) if status.code < 500 && status.code != 429)
+            }
+            Self::Render(_) | Self::Incomplete(_) => true,
+            Self::Unsettled { .. } | Self::Answer { .. } | Self::Timeout(_) => false,
+        }
+    }
+
     /// Whether the namespace is being deleted: nothing can be created there, and nothing needs to be.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {

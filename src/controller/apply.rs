@@ -126,7 +126,11 @@ async fn settle(manifest: &Manifest, service: &Service, context: &Context) -> Re
                 context.applications.applied(key, *digest, answer.owned, Instant::now());
                 return Ok(live(&answer));
             }
-            Err(Refused::Precondition) => look_again(key, known.as_ref(), context).await?,
+            Err(Refused::Precondition) => {
+                if let Some(settled) = look_again(key, known.as_ref(), service, context).await? {
+                    return Ok(settled);
+                }
+            }
             Err(Refused::Other(error)) => return Err(error),
         }
     }
@@ -134,16 +138,28 @@ async fn settle(manifest: &Manifest, service: &Service, context: &Context) -> Re
 }
 
 /// A precondition failed, so the cache is behind: the child that it knows is gone, or one stands where it knows none.
-async fn look_again(key: &ChildKey, known: Option<&Child>, context: &Context) -> Result<(), Error> {
+/// Gives where that leaves the child, or nothing when it can be tried again.
+async fn look_again(
+    key: &ChildKey,
+    known: Option<&Child>,
+    service: &Service,
+    context: &Context,
+) -> Result<Option<Settled>, Error> {
     if let Some(child) = known {
         context.children.remove(key, &child.uid);
-        return Ok(());
+        return Ok(None);
     }
     let found = context.api(key).get_opt(&key.name).await.map_err(|source| Error::apply(key, source))?;
-    if let Some(child) = found.and_then(|seen| seen.child) {
-        context.children.upsert(key.clone(), child);
+    let Some(child) = found.and_then(|seen| seen.child) else { return Ok(None) };
+    match ownership(&child, service) {
+        Ownership::Ours => {
+            context.children.upsert(key.clone(), child);
+            Ok(None)
+        }
+        // Not into the cache: without our label no watch would ever tell that it is gone.
+        Ownership::Predecessors => Ok(Some(Settled::Leaving)),
+        Ownership::Foreign => Ok(Some(Settled::Foreign)),
     }
-    Ok(())
 }
 
 /// Before our main manager lets go of `spec.replicas` (scaling was switched on), the second manager takes the live number:

@@ -54,6 +54,11 @@ impl Backoff {
         self.lock().remove(service);
     }
 
+    /// Forgets all failures: what everybody depends on changed.
+    pub fn reset_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceKey, Failure>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -96,8 +96,9 @@ impl Context {
         let _ = self.queue.unbounded_send(ObjectRef::new(&service.name).within(&service.namespace));
     }
 
-    /// Asks for a reconcile of every service, as after a change of the configuration.
+    /// Asks for a reconcile of every service, failed ones too, as after a change of the configuration.
     pub fn queue_all(&self) {
+        self.backoff.reset_all();
         let services: Vec<ServiceKey> = self.fleet().keys().cloned().collect();
         services.iter().for_each(|service| self.queue(service));
     }

@@ -86,9 +86,10 @@ fn next(outcome: Outcome) -> Result<Next, Error> {
         Outcome::Failed(error) => Err(error),
         Outcome::Suspended | Outcome::Invalid(_) => Ok(Next::Settled),
         Outcome::Applied { children, not_active: _ } => {
-            let Applied { migration: _, conflicts, leaving: _, contended, held_back: _ } = children.state;
+            let Applied { migration: _, conflicts, leaving, contended, held_back: _ } = children.state;
+            let free = conflicts.is_empty() && leaving.is_empty();
             let earliest = contended.iter().map(|(_, until)| *until).min();
-            Ok(if conflicts.is_empty() { earliest.map_or(Next::Settled, Next::At) } else { Next::Blocked })
+            Ok(if free { earliest.map_or(Next::Settled, Next::At) } else { Next::Blocked })
         }
     }
 }

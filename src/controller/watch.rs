@@ -208,7 +208,7 @@ impl Services {
             Err(invalid) => {
                 warn!(
                     namespace = key.namespace,
-                    name = key.name,
+                    service = key.name,
                     error = invalid.error,
                     "skipped a service that can't be decoded"
                 );
