@@ -4,7 +4,7 @@ use super::{CLUSTER, CLUSTER_VARIABLE, Tally, cargo};
 use anyhow::{Context, Result, bail};
 use goodgo_e2e::paths;
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -100,10 +100,9 @@ fn count_results(mut command: Command, name: &str, tally: &mut Tally) -> Result<
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("failed to run {name}"))?;
     let failed_before = tally.failed;
-    let mut out = std::io::stdout();
     for line in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
         let line = line.context("failed to read the tests' output")?;
-        writeln!(out, "{line}").context("failed to write")?;
+        println!("{line}");
         if let Some(counts) = line.strip_prefix("test result: ") {
             tally.passed += count(counts, "passed");
             tally.failed += count(counts, "failed");
