@@ -13,6 +13,7 @@ pub mod http;
 pub mod images;
 pub mod kubectl;
 pub mod loopback;
+pub mod oracle;
 pub mod part;
 pub mod parts;
 pub mod paths;
@@ -21,7 +22,9 @@ pub mod plan;
 pub mod process;
 pub mod product;
 pub mod progress;
+pub mod scenario;
 pub mod tools;
+pub mod workload;
 
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;

@@ -1,0 +1,3 @@
+//! What the tests let services do.
+
+pub mod load;

@@ -1,0 +1,128 @@
+//! Whoever deletes or edits a child, it comes back, and nothing else is touched.
+
+use anyhow::{Context, Result, ensure};
+use goodgo_e2e::oracle::{Times, children};
+use goodgo_e2e::scenario::Namespace;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// The product's own bar, printed beside what was measured.
+const BAR: Duration = Duration::from_secs(1);
+/// What no single repair may exceed even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A service that has every kind of child but a migration.
+fn spec() -> Value {
+    json!({"scaling": {"min": 2, "max": 3, "cpuPercent": 500}, "labels": {"team": "shop"}})
+}
+
+/// Kind, name after the service's, and an edit that changes what the operator set.
+fn edits() -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        ("ServiceAccount", "--app", json!({"metadata": {"labels": {"team": "other"}}})),
+        ("Service", "", json!({"spec": {"selector": {"goodgo.io/service": "other"}}})),
+        ("Service", "--headless", json!({"spec": {"selector": {"goodgo.io/track": "other"}}})),
+        ("ConfigMap", "--runtime", json!({"data": {"runtime.json": "{}"}})),
+        ("NetworkPolicy", "--policy", json!({"spec": {"ingress": [{}], "egress": [{}]}})),
+        ("HorizontalPodAutoscaler", "--hpa", json!({"spec": {"maxReplicas": 9}})),
+        ("PodDisruptionBudget", "--pdb", json!({"spec": {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}})),
+        ("Deployment", "", json!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": 2}}}})),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_that_is_deleted_edited_or_unlabelled_comes_back_and_nothing_else_is_touched() -> Result<()> {
+    let shop = Namespace::alone("healing").await?;
+    shop.service("web", spec()).await?;
+    shop.ready("web").await?;
+    shop.settled("web", 2, &[]).await?;
+
+    let mut times = Times::default();
+    let mut missed = Vec::new();
+    for (kind, suffix, edit) in edits() {
+        let name = format!("web{suffix}");
+        let unlabel = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
+        for (what, patch) in [("edit", Some(&edit)), ("unlabel", Some(&unlabel)), ("delete", None)] {
+            let taken =
+                repair(&shop, kind, &name, patch).await.with_context(|| format!("{what} {kind} {name}"))?;
+            println!("{what:<8} {kind} {name}: back after {taken:.1?}");
+            times.add(taken);
+            if taken > LIMIT {
+                missed.push(format!("{what} {kind} {name}: {taken:.1?}"));
+            }
+        }
+    }
+    println!("repair: {times} (bar: p95 {BAR:?})");
+    assert_eq!(missed, Vec::<String>::new(), "repairs that took longer than {LIMIT:?}");
+    shop.ready("web").await?;
+    Ok(())
+}
+
+/// Disturbs a child and waits until it is as it was; returns how long that took.
+async fn repair(shop: &Namespace, kind: &str, name: &str, patch: Option<&Value>) -> Result<Duration> {
+    let before = children(shop, "web").await?;
+    let own = format!("{kind}/{name}");
+    let was = before.get(&own).with_context(|| format!("{own} is not among {:?}", before.keys()))?.clone();
+    match patch {
+        Some(patch) => {
+            let edited = shop.edit(kind, name, patch.clone()).await?;
+            ensure!(essence(&edited) != essence(&was.object), "the edit changes nothing: {patch}");
+        }
+        None => shop.delete(kind, name).await?,
+    }
+    let began = Instant::now();
+    let mut last = Value::Null;
+    while began.elapsed() < LIMIT * 3 {
+        if let Some(now) = shop.find(kind, name).await? {
+            let same = now["metadata"]["uid"] == *was.uid;
+            if same == patch.is_some() && essence(&now) == essence(&was.object) {
+                let taken = began.elapsed();
+                let mut after = children(shop, "web").await?;
+                let mut before = before;
+                before.remove(&own);
+                after.remove(&own);
+                assert_eq!(before, after, "the repair of {own} touched another child");
+                return Ok(taken);
+            }
+            last = now;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    anyhow::bail!("not as it was: {}\n{}", last, shop.state("web").await)
+}
+
+/// What the operator sets: spec, data, labels and owner, without what the server adds of its own.
+fn essence(object: &Value) -> Value {
+    let mut spec = object["spec"].clone();
+    if let Some(spec) = spec.as_object_mut() {
+        // The autoscaler's; a new Deployment begins anew.
+        spec.remove("replicas");
+        // A new Service gets a new address.
+        if spec.get("clusterIP").is_some_and(|address| address != "None") {
+            spec.remove("clusterIP");
+            spec.remove("clusterIPs");
+        }
+    }
+    json!({"spec": spec, "data": object["data"], "labels": object["metadata"]["labels"],
+        "owners": object["metadata"]["ownerReferences"]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_set_by_hand_is_put_back_without_losing_a_pod() -> Result<()> {
+    let shop = Namespace::new("set-image", 3).await?;
+    shop.service("web", json!({"replicas": 1})).await?;
+    shop.ready("web").await?;
+    let pods = shop.settled("web", 1, &[]).await?;
+    let image = shop.platform.images.demo.clone();
+    shop.kubectl(&["set", "image", "deployment/web", "app=nonsense:1"]).await?;
+    goodgo_e2e::scenario::eventually("the image is back", LIMIT, || async {
+        let now = shop.get("Deployment", "web").await?["spec"]["template"]["spec"]["containers"][0].clone();
+        ensure!(now["image"] == *image, "{now}");
+        Ok(())
+    })
+    .await?;
+    let after = shop.settled("web", 1, &[]).await?;
+    assert_eq!(after[0]["metadata"]["uid"], pods[0]["metadata"]["uid"], "the good pod stayed");
+    shop.ready("web").await?;
+    Ok(())
+}
