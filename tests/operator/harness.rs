@@ -241,10 +241,10 @@ impl World {
 
 /// One answered request.
 #[derive(Debug)]
+#[allow(dead_code, reason = "shown when a test fails")]
 pub struct Request {
     pub verb: String,
     pub uri: String,
-    #[expect(dead_code, reason = "shown when a test fails")]
     pub code: i64,
 }
 

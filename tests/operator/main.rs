@@ -2,6 +2,8 @@
 //!
 //! No nodes and no controllers run here: the tests play the Deployment controller where a status needs one. Scenarios have
 //! a namespace each and run side by side; what concerns the process as a whole follows, one after another.
+#![cfg(test)]
+#![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod children;
 mod conflicts;
