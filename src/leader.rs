@@ -162,3 +162,54 @@ fn claim(before: Option<&LeaseSpec>, identity: &str, now: Timestamp) -> LeaseSpe
         ..LeaseSpec::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leader(identity: &str) -> Leader {
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        Leader::new(client, "goodgo-system", "goodgo-operator", identity)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_holders_lease_may_be_taken_only_when_it_was_not_renewed_for_its_duration() {
+        let (mut leader, start) = (leader("us"), Instant::now());
+        // Its clock may be years off: what counts is when a renewal was seen.
+        let first = claim(None, "them", at(0));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(!leader.may_hold(&first, start));
+        assert!(!leader.may_hold(&first, after(14)));
+        let renewed = claim(Some(&first), "them", at(14));
+        assert!(!leader.may_hold(&renewed, after(14)), "renewed: it counts from here");
+        assert!(!leader.may_hold(&renewed, after(28)));
+        assert!(leader.held_by_another());
+        assert!(leader.may_hold(&renewed, after(29)));
+    }
+
+    #[tokio::test]
+    async fn a_released_lease_and_our_own_may_be_held_at_once() {
+        let mut leader = leader("us");
+        let released = LeaseSpec { holder_identity: Some(String::new()), ..claim(None, "them", at(0)) };
+        assert!(leader.may_hold(&released, Instant::now()));
+        assert!(!leader.held_by_another());
+        assert!(leader.may_hold(&claim(None, "us", at(0)), Instant::now()));
+    }
+
+    #[test]
+    fn a_renewal_keeps_when_it_was_acquired_and_a_change_of_hands_counts() {
+        let first = claim(None, "them", at(10));
+        assert_eq!((first.lease_transitions, first.lease_duration_seconds), (Some(0), Some(LEASE_SECONDS)));
+        let renewed = claim(Some(&first), "them", at(20));
+        assert_eq!((renewed.acquire_time.clone(), renewed.lease_transitions), (first.acquire_time, Some(0)));
+        let taken = claim(Some(&renewed), "us", at(30));
+        assert_eq!((taken.acquire_time, taken.lease_transitions), (Some(MicroTime(at(30))), Some(1)));
+    }
+
+    /// A leader stops before its lease expires, with room for the request that is under way.
+    const _: () = assert!(RENEW_DEADLINE.as_secs() + RETRY.as_secs() < LEASE_SECONDS.unsigned_abs() as u64);
+}

@@ -287,3 +287,53 @@ impl Applied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use goodgo_fleet::ServiceKey;
+    use goodgo_managed_fields::digest;
+
+    use super::super::child::{Owner, ReplicaOwners};
+    use super::*;
+
+    fn child(owner: Option<(&str, &str, &str)>, applied: bool) -> Child {
+        let owner =
+            owner.map(|(kind, name, uid)| Owner { kind: kind.into(), name: name.into(), uid: uid.into() });
+        Child {
+            uid: "u".into(),
+            resource_version: "1".into(),
+            owner,
+            service: None,
+            deleting: false,
+            owned: applied.then(|| digest(&json!({}))),
+            replicas: ReplicaOwners::default(),
+            observed: Observed::Nothing,
+        }
+    }
+
+    #[test]
+    fn whose_an_object_is_depends_on_its_controller_and_on_who_applied_it() {
+        let service = Service { key: ServiceKey::new("shop", "a"), uid: "now".into(), generation: Some(1) };
+        let judged = |owner, applied| ownership(&child(owner, applied), &service);
+        assert_eq!(judged(Some(("GoodGoService", "a", "now")), false), Ownership::Ours);
+        assert_eq!(judged(Some(("GoodGoService", "a", "before")), true), Ownership::Predecessors);
+        assert_eq!(judged(Some(("GoodGoService", "b", "other")), true), Ownership::Foreign);
+        assert_eq!(judged(Some(("ReplicaSet", "a", "other")), true), Ownership::Foreign);
+        assert_eq!(judged(None, true), Ownership::Ours);
+        assert_eq!(judged(None, false), Ownership::Foreign);
+    }
+
+    #[test]
+    fn only_a_refusal_about_the_uid_or_a_conflict_is_a_precondition() {
+        let status = |code: u16, field: &str| -> Status {
+            serde_json::from_value(json!({
+                "code": code, "reason": "x", "details": {"causes": [{"field": field, "message": "m", "reason": "r"}]},
+            }))
+            .unwrap()
+        };
+        assert!(is_precondition(&status(409, "")));
+        assert!(is_precondition(&status(422, "metadata.uid")));
+        assert!(!is_precondition(&status(422, "spec.selector")));
+        assert!(!is_precondition(&status(403, "metadata.uid")));
+    }
+}

@@ -275,3 +275,97 @@ impl Resource for Seen {
 
 /// Manager of the first number of replicas; here so that a change of its name is seen next to what reads it.
 pub const REPLICAS_MANAGER: &str = INITIAL_REPLICAS_MANAGER;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment() -> Value {
+        json!({
+            "metadata": {
+                "name": "a", "namespace": "shop", "uid": "u", "resourceVersion": "41", "generation": 2,
+                "labels": {"goodgo.io/service": "a"},
+                "ownerReferences": [
+                    {"kind": "Other", "name": "x", "uid": "x"},
+                    {"kind": "GoodGoService", "name": "a", "uid": "parent", "controller": true},
+                ],
+                "managedFields": [
+                    {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": "apps/v1",
+                     "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                    {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "apps/v1",
+                     "subresource": "status", "fieldsV1": {"f:status": {"f:replicas": {}}}},
+                ],
+            },
+            "spec": {"replicas": 3, "template": {}},
+            "status": {
+                "observedGeneration": 2, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 3,
+                "conditions": [
+                    {"type": "Available", "status": "True"},
+                    {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"},
+                    {"type": "ReplicaFailure", "status": "False", "message": "over now"},
+                ],
+            },
+        })
+    }
+
+    #[test]
+    fn a_deployment_is_reduced_to_what_matters() {
+        let child = Child::of(&deployment()).unwrap();
+        assert_eq!((&*child.uid, &*child.resource_version, child.deleting), ("u", "41", false));
+        assert_eq!(child.owner.map(|owner| owner.uid).as_deref(), Some("parent"));
+        assert_eq!(child.service.as_deref(), Some("a"));
+        assert_eq!(child.replicas, ReplicaOwners { ours: true, others: false });
+        assert!(child.owned.is_some());
+        let Observed::Rollout(rollout) = child.observed else { panic!("{:?}", child.observed) };
+        assert_eq!((rollout.desired, rollout.current, rollout.ready, rollout.updated), (3, 4, 3, 1));
+        assert!(rollout.is_available && rollout.replica_failure.is_none() && !rollout.is_complete());
+    }
+
+    #[test]
+    fn whoever_scales_owns_the_replicas() {
+        let mut object = deployment();
+        let entries = object["metadata"]["managedFields"].as_array_mut().unwrap();
+        entries.push(json!({"manager": "kubectl", "operation": "Update", "subresource": "scale",
+                            "fieldsV1": {"f:spec": {"f:replicas": {}}}}));
+        assert_eq!(Child::of(&object).unwrap().replicas, ReplicaOwners { ours: true, others: true });
+        object["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:template": {}}});
+        assert_eq!(Child::of(&object).unwrap().replicas, ReplicaOwners { ours: false, others: true });
+    }
+
+    #[test]
+    fn a_job_is_told_from_a_deployment_and_its_end_from_its_middle() {
+        let job = |conditions: Value| {
+            let object = json!({"metadata": {"uid": "u", "resourceVersion": "1"}, "spec": {"template": {}},
+                                "status": {"conditions": conditions}});
+            Child::of(&object).unwrap().observed
+        };
+        let is = |type_: &str, status: &str| json!([{"type": type_, "status": status}]);
+        assert_eq!(job(json!([])), Observed::Job(JobState::Running));
+        assert_eq!(job(is("Complete", "True")), Observed::Job(JobState::Succeeded));
+        assert_eq!(job(is("Failed", "True")), Observed::Job(JobState::Failed));
+        assert_eq!(job(is("Failed", "False")), Observed::Job(JobState::Running));
+    }
+
+    #[test]
+    fn an_object_is_decoded_into_its_digest_whatever_it_holds() {
+        let seen: Seen = serde_json::from_value(deployment()).unwrap();
+        assert_eq!(seen.metadata.name.as_deref(), Some("a"));
+        assert!(seen.metadata.managed_fields.is_none() && seen.child.is_some());
+        for hostile in [json!({}), json!([]), json!({"metadata": []}), json!({"metadata": {"uid": 1}})] {
+            assert!(serde_json::from_value::<Seen>(hostile).unwrap().child.is_none());
+        }
+    }
+
+    #[test]
+    fn only_the_same_object_can_be_older() {
+        let at = |uid: &str, version: &str| {
+            Child::of(&json!({"metadata": {"uid": uid, "resourceVersion": version}})).unwrap()
+        };
+        assert!(at("u", "9").is_older_than(&at("u", "10")));
+        assert!(!at("u", "10").is_older_than(&at("u", "10")));
+        assert!(!at("v", "9").is_older_than(&at("u", "10")));
+        assert!(at("u", "9").same_apart_from_version(&at("u", "10")));
+    }
+}

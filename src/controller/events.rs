@@ -69,3 +69,56 @@ fn event_type(condition: &Condition) -> EventType {
     };
     if fault { EventType::Warning } else { EventType::Normal }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(
+        type_: ConditionType,
+        status: ConditionStatus,
+        reason: &str,
+        message: &str,
+    ) -> GoodGoServiceStatus {
+        let condition = Condition {
+            type_: type_.as_str().to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            observed_generation: None,
+            last_transition_time: String::new(),
+        };
+        GoodGoServiceStatus { conditions: vec![condition], ..GoodGoServiceStatus::default() }
+    }
+
+    #[test]
+    fn progress_is_told_once_and_a_new_fault_each_time() {
+        use ConditionStatus::{False, True};
+        use ConditionType::Ready;
+        let steps = [
+            (status(Ready, False, "Unavailable", "0 of 3"), 1),
+            (status(Ready, False, "Unavailable", "1 of 3"), 0),
+            (status(Ready, True, "Ready", "3 of 3"), 1),
+            (status(Ready, True, "Ready", "4 of 4"), 0),
+            (status(Ready, False, "ChildConflict", "Service a"), 1),
+            (status(Ready, False, "ChildConflict", "Service a, ConfigMap b"), 1),
+            (status(Ready, False, "ChildConflict", "Service a, ConfigMap b"), 0),
+        ];
+        let mut before = GoodGoServiceStatus::default();
+        for (after, told) in steps {
+            let events = changes(&before, &after);
+            assert_eq!(events.len(), told, "{after:?}");
+            let warning = after.conditions[0].reason == "ChildConflict";
+            assert!(events.iter().all(|event| (event.type_ == EventType::Warning) == warning));
+            before = after;
+        }
+    }
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        let long = status(ConditionType::Contended, ConditionStatus::True, "Contended", &"é".repeat(2000));
+        let events = changes(&GoodGoServiceStatus::default(), &long);
+        assert_eq!(events[0].type_, EventType::Warning);
+        assert!(events[0].note.as_ref().unwrap().len() <= 1024);
+    }
+}

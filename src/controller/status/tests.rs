@@ -1,0 +1,189 @@
+use std::sync::Arc;
+
+use goodgo_api::GoodGoService;
+use goodgo_api::conditions::Condition;
+use goodgo_fleet::{Declaration, Fleet, ServiceKey};
+use goodgo_render::{ChildKind, NotActive, Part, PlatformConfig, Violation};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::Service;
+use super::super::cache::ChildKey;
+use super::super::children::{Applied, Children, Migration};
+use super::*;
+
+/// A service of these fields in generation 7, which sees nobody but itself.
+fn input(spec: Value) -> Input {
+    let object: GoodGoService = serde_json::from_value(json!({
+        "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+        "metadata": {"name": "a", "namespace": "shop", "uid": "u", "generation": 7}, "spec": spec,
+    }))
+    .unwrap();
+    let key = ServiceKey::new("shop", "a");
+    let mut fleet = Fleet::default();
+    fleet.upsert(key.clone(), Declaration::from_service(&object));
+    Input {
+        view: fleet.view(&key),
+        service: Service { key, uid: "u".into(), generation: Some(7) },
+        object: Arc::new(object),
+        platform: Arc::new(PlatformConfig::default()),
+    }
+}
+
+fn applied(state: Applied) -> Outcome {
+    let children =
+        Children { foundation: vec![], migration: None, workload: vec![], initial_replicas: None, state };
+    Outcome::Applied { children, not_active: vec![] }
+}
+
+fn rollout(desired: i32, available: i32) -> Rollout {
+    let (current, ready, updated) = (desired, available, desired);
+    Rollout {
+        desired,
+        current,
+        ready,
+        updated,
+        available,
+        is_available: available == desired,
+        ..Rollout::default()
+    }
+}
+
+fn status_of(input: &Input, outcome: &Outcome, rollout: Option<&Rollout>) -> GoodGoServiceStatus {
+    let previous = GoodGoServiceStatus { observed_generation: Some(6), ..GoodGoServiceStatus::default() };
+    status(&Facts { input, outcome, rollout, previous: &previous, now: "2026-01-01T00:00:00Z".to_owned() })
+}
+
+/// Every condition as `Type=Status/Reason`.
+fn said(status: &GoodGoServiceStatus) -> Vec<String> {
+    let line = |found: &Condition| format!("{}={:?}/{}", found.type_, found.status, found.reason);
+    status.conditions.iter().map(line).collect()
+}
+
+fn minimal() -> Input {
+    input(json!({"image": "demo:1", "runtime": {"enabled": false}}))
+}
+
+#[test]
+fn a_service_that_runs_is_ready_and_lists_nothing_bad() {
+    let status = status_of(&minimal(), &applied(Applied::default()), Some(&rollout(2, 2)));
+    assert_eq!(said(&status), ["Ready=True/Ready", "WorkloadAvailable=True/Available"]);
+    assert_eq!(status.observed_generation, Some(7));
+    assert_eq!(status.endpoint.as_deref(), Some("a.shop.svc.cluster.local:3000"));
+    let summary = status.summary.unwrap();
+    assert_eq!((&*summary.replicas, &*summary.calls, &*summary.topics), ("2/2", "-", "-"));
+}
+
+#[test]
+fn pods_on_their_way_are_said_and_counted() {
+    let status = status_of(&minimal(), &applied(Applied::default()), Some(&rollout(3, 1)));
+    let expected =
+        ["Ready=False/Unavailable", "Progressing=True/RollingOut", "WorkloadAvailable=False/Unavailable"];
+    assert_eq!(said(&status), expected);
+    assert_eq!(status.summary.unwrap().message, "1 of 3 pods are available");
+}
+
+#[test]
+fn what_was_not_applied_is_never_observed() {
+    let key = ChildKey::new(ChildKind::ConfigMap, "shop", "a--runtime");
+    let states = [
+        (Applied { conflicts: vec![key.clone()], ..Applied::default() }, "ChildConflict"),
+        (Applied { leaving: vec![key.clone()], ..Applied::default() }, "Recreating"),
+        (Applied { migration: Migration::Running, ..Applied::default() }, "Migrating"),
+        (Applied { migration: Migration::Failed, ..Applied::default() }, "MigrationFailed"),
+        (
+            Applied { contended: vec![(key, Instant::now())], held_back: true, ..Applied::default() },
+            "Contended",
+        ),
+    ];
+    for (state, reason) in states {
+        let status = status_of(&minimal(), &applied(state), Some(&rollout(2, 2)));
+        assert_eq!(said(&status)[0], format!("Ready=False/{reason}"));
+        assert_eq!(status.observed_generation, Some(6), "{reason}");
+    }
+}
+
+#[test]
+fn a_repaired_contention_is_said_and_does_not_gate() {
+    let contended = vec![(ChildKey::new(ChildKind::Service, "shop", "a"), Instant::now())];
+    let outcome = applied(Applied { contended, ..Applied::default() });
+    let status = status_of(&minimal(), &outcome, Some(&rollout(1, 1)));
+    let expected = ["Ready=True/Ready", "WorkloadAvailable=True/Available", "Contended=True/Contended"];
+    assert_eq!(said(&status), expected);
+}
+
+#[test]
+fn an_invalid_spec_is_stalled_with_path_and_remedy() {
+    let violation = Violation { path: "spec.port".to_owned(), message: "choose another".to_owned() };
+    let status = status_of(&minimal(), &Outcome::Invalid(vec![violation]), Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=False/Invalid");
+    assert_eq!(status.summary.unwrap().message, "spec.port: choose another");
+    assert_eq!(status.observed_generation, Some(6));
+}
+
+#[test]
+fn a_missing_callee_holds_ready_back_and_is_listed() {
+    let input = input(json!({"image": "demo:1", "calls": [{"service": "iam-service"}]}));
+    let status = status_of(&input, &applied(Applied::default()), Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=False/CalleeMissing");
+    assert!(said(&status).contains(&"CallsResolved=False/CalleeMissing".to_owned()));
+    assert_eq!(status.calls[0].service, "iam-service");
+    assert_eq!(status.summary.unwrap().calls, "0/1");
+}
+
+#[test]
+fn what_is_not_acted_on_yet_is_unknown_and_does_not_gate() {
+    let input = input(json!({"image": "demo:1", "events": {"publishes": [{"topic": "user.created"}]}}));
+    let mut outcome = applied(Applied::default());
+    if let Outcome::Applied { not_active, .. } = &mut outcome {
+        not_active.push(NotActive { part: Part::Events, field: "spec.events.publishes".to_owned() });
+        not_active.push(NotActive { part: Part::Calls, field: "spec.calls[x].cache".to_owned() });
+    }
+    let status = status_of(&input, &outcome, Some(&rollout(1, 1)));
+    let expected = [
+        "Ready=True/Ready",
+        "WorkloadAvailable=True/Available",
+        "TopicsReady=Unknown/NotActive",
+        "InForce=Unknown/NotActive",
+    ];
+    assert_eq!(said(&status), expected);
+    assert!(status.conditions[3].message.contains("spec.calls[x].cache"));
+    assert_eq!(
+        (status.topics[0].name.as_str(), status.topics[0].state),
+        ("user.created", PartState::Unknown)
+    );
+}
+
+#[test]
+fn a_suspended_service_keeps_what_was_said_before() {
+    let before = status_of(&minimal(), &applied(Applied::default()), Some(&rollout(2, 2)));
+    let input = minimal();
+    let facts = Facts {
+        input: &input,
+        outcome: &Outcome::Suspended,
+        rollout: None,
+        previous: &before,
+        now: "2026-02-02T00:00:00Z".to_owned(),
+    };
+    let suspended = status(&facts);
+    assert_eq!(
+        said(&suspended),
+        ["Ready=True/Ready", "WorkloadAvailable=True/Available", "Suspended=True/Suspended"]
+    );
+    assert_eq!(suspended.replicas, before.replicas);
+    let again = status(&Facts { previous: &suspended, now: "2026-03-03T00:00:00Z".to_owned(), ..facts });
+    assert_eq!(again, suspended, "said once");
+}
+
+#[test]
+fn a_transition_time_changes_with_its_status_only() {
+    let (input, outcome) = (minimal(), applied(Applied::default()));
+    let before = status_of(&input, &outcome, Some(&rollout(2, 1)));
+    let later = |rollout: &Rollout| {
+        let now = "2026-02-02T00:00:00Z".to_owned();
+        status(&Facts { input: &input, outcome: &outcome, rollout: Some(rollout), previous: &before, now })
+    };
+    assert_eq!(later(&rollout(2, 1)), before);
+    assert_eq!(later(&rollout(3, 1)).conditions[0].last_transition_time, "2026-01-01T00:00:00Z");
+    assert_eq!(later(&rollout(2, 2)).conditions[0].last_transition_time, "2026-02-02T00:00:00Z");
+}
