@@ -78,6 +78,15 @@ impl Kubectl {
         self.run_with(&["apply", "--server-side", "-n", namespace, "-f", "-"], Some(manifests))
     }
 
+    /// The same, taking over what someone else changed meanwhile.
+    ///
+    /// # Errors
+    /// The server's refusal, in its words.
+    pub fn apply_over(&self, namespace: &str, manifests: &str) -> Result<String> {
+        let args = ["apply", "--server-side", "--force-conflicts", "-n", namespace, "-f", "-"];
+        self.run_with(&args, Some(manifests))
+    }
+
     /// Server-side applies a file or a folder.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
 
 fn apply_examples(kubectl: &Kubectl, image: &str) -> Result<()> {
     kubectl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
-    kubectl.apply_in(NAMESPACE, &product::examples(image)?).map(drop)
+    kubectl.apply_over(NAMESPACE, &product::examples(image)?).map(drop)
 }
 
 fn show(kubectl: &Kubectl) -> Result<()> {
