@@ -5,16 +5,18 @@
 //! apply; a child that was seen is sent with its `uid`, refused with 409 when it is gone and with 422 when somebody
 //! recreated it. So a decision taken from the cache can't hit another object than the one it was taken on.
 
+mod replicas;
+
 use goodgo_api::FIELD_MANAGER;
 use goodgo_render::ChildKind;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::cache::ChildKey;
-use super::child::{Child, JobState, Observed, REPLICAS_MANAGER, Seen};
+use super::child::{Child, JobState, Observed, Seen};
 use super::children::{Applied, Children, Manifest, Migration, Prepared};
 use super::contention::Verdict;
 use super::{Context, Service};
@@ -46,15 +48,13 @@ pub async fn apply(
     }
     if applied.is_clear() {
         for manifest in &children.workload {
-            let mut settled =
-                hand_over_replicas(manifest, children.initial_replicas, service, context).await?;
-            if settled.is_none() {
-                settled = Some(settle(manifest, service, context).await?);
-            }
-            if let Some(settled) = settled {
-                let settled = initial_replicas(manifest, children.initial_replicas, settled, context).await?;
-                applied.record(&manifest.key, settled, context);
-            }
+            let settled = match children.initial_replicas {
+                Some(minimum) if manifest.key.kind == ChildKind::Deployment => {
+                    replicas::settle(manifest, minimum, service, context).await?
+                }
+                _ => settle(manifest, service, context).await?,
+            };
+            applied.record(&manifest.key, settled, context);
         }
     }
     Ok(children.with(applied))
@@ -162,66 +162,6 @@ async fn look_again(
     }
 }
 
-/// Before our main manager lets go of `spec.replicas` (scaling was switched on), the second manager takes the live number:
-/// else the server would reset it to 1. Gives nothing: the child is settled next.
-async fn hand_over_replicas(
-    manifest: &Manifest,
-    minimum: Option<i32>,
-    service: &Service,
-    context: &Context,
-) -> Result<Option<Settled>, Error> {
-    let (ChildKind::Deployment, Some(minimum)) = (manifest.key.kind, minimum) else { return Ok(None) };
-    let Some(child) = context.children.get(&manifest.key) else { return Ok(None) };
-    let held_by_us_alone = child.replicas.ours && !child.replicas.others;
-    if held_by_us_alone && !child.deleting && ownership(&child, service) == Ownership::Ours {
-        return match write_replicas(manifest, &child, minimum, context).await {
-            Ok(_) => Ok(None),
-            Err(Refused::Precondition) => Ok(Some(Settled::Leaving)),
-            Err(Refused::Other(error)) => Err(error),
-        };
-    }
-    Ok(None)
-}
-
-/// Writes the first number of pods once, when nobody has written one yet; from then on it belongs to others.
-async fn initial_replicas(
-    manifest: &Manifest,
-    minimum: Option<i32>,
-    settled: Settled,
-    context: &Context,
-) -> Result<Settled, Error> {
-    match (manifest.key.kind, minimum, settled) {
-        (ChildKind::Deployment, Some(minimum), Settled::Live(child)) if !child.replicas.others => {
-            match write_replicas(manifest, &child, minimum, context).await {
-                Ok(answer) => Ok(live(&answer)),
-                Err(Refused::Precondition) => Ok(Settled::Leaving),
-                Err(Refused::Other(error)) => Err(error),
-            }
-        }
-        (_, _, settled) => Ok(settled),
-    }
-}
-
-async fn write_replicas(
-    manifest: &Manifest,
-    child: &Child,
-    minimum: i32,
-    context: &Context,
-) -> Result<Child, Refused> {
-    let live = match &child.observed {
-        Observed::Rollout(rollout) => rollout.desired,
-        Observed::Nothing | Observed::Job(_) => 0,
-    };
-    let Manifest { key, object, digest: _ } = manifest;
-    let replicas = json!({
-        "apiVersion": object.get("apiVersion"), "kind": object.get("kind"),
-        "metadata": {"name": key.name, "namespace": key.namespace, "uid": child.uid},
-        "spec": {"replicas": live.max(minimum)},
-    });
-    info!(child = &*key.name, replicas = live.max(minimum), "wrote the first number of replicas");
-    send(key, replicas, REPLICAS_MANAGER, context).await
-}
-
 /// Why a request was not carried out.
 enum Refused {
     /// The object is not the one that the decision was taken on.
@@ -292,6 +232,7 @@ impl Applied {
 mod tests {
     use goodgo_fleet::ServiceKey;
     use goodgo_managed_fields::digest;
+    use serde_json::json;
 
     use super::super::child::{Owner, ReplicaOwners};
     use super::*;

@@ -3,7 +3,7 @@
 //! Seven thousand full objects take 472 MB, their digests 34–47 MB; so the watches decode into [`Seen`], which reads an
 //! object, digests it and drops it again.
 
-use goodgo_api::{FIELD_MANAGER, INITIAL_REPLICAS_MANAGER};
+use goodgo_api::FIELD_MANAGER;
 use goodgo_managed_fields::{Digest, digest, owned};
 use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
@@ -272,9 +272,6 @@ impl Resource for Seen {
         &mut self.metadata
     }
 }
-
-/// Manager of the first number of replicas; here so that a change of its name is seen next to what reads it.
-pub const REPLICAS_MANAGER: &str = INITIAL_REPLICAS_MANAGER;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
 //! Random objects, owned by two managers at once: each gets back exactly what it applied.
+#![cfg(test)]
 
 use goodgo_managed_fields::{Fields, digest, owned, project};
 use proptest::prelude::*;
