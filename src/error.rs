@@ -8,7 +8,7 @@ use crate::controller::cache::ChildKey;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused a child or could not be reached.
-    #[error("failed to apply {} {name}: {source}", kind.as_str())]
+    #[error("failed to apply {} {name}: {}", kind.as_str(), said(source))]
     Apply {
         /// Its kind.
         kind: ChildKind,
@@ -18,7 +18,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// The server refused to delete a child or could not be reached.
-    #[error("failed to delete {} {name}: {source}", kind.as_str())]
+    #[error("failed to delete {} {name}: {}", kind.as_str(), said(source))]
     Prune {
         /// Its kind.
         kind: ChildKind,
@@ -28,7 +28,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// The server refused the status or could not be reached.
-    #[error("failed to write the status: {0}")]
+    #[error("failed to write the status: {}", said(.0))]
     Status(#[source] kube::Error),
     /// Others change a child faster than it can be looked at.
     #[error("failed to settle {} {name}: it changed at every attempt", kind.as_str())]
@@ -103,5 +103,47 @@ impl Error {
         let Self::Apply { source: kube::Error::Api(status), .. } = self else { return false };
         let causes = status.details.iter().flat_map(|details| &details.causes);
         status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+}
+
+/// What the server said, without the dump of its whole answer that kube adds: people read this in the status.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(status: serde_json::Value) -> Error {
+        let source = kube::Error::Api(serde_json::from_value(status).unwrap());
+        Error::apply(&ChildKey::new(ChildKind::Service, "shop", "a"), source)
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        let error =
+            refused(json!({"code": 403, "reason": "Forbidden", "message": "exceeded quota: services"}));
+        assert_eq!(error.to_string(), "failed to apply Service a: exceeded quota: services");
+        assert_eq!(error.reason(), "ApplyFailed");
+        assert!(error.is_refusal() && !error.is_namespace_terminating());
+    }
+
+    #[test]
+    fn a_server_in_trouble_has_not_refused() {
+        assert!(!refused(json!({"code": 500, "message": "etcd timed out"})).is_refusal());
+        assert!(!refused(json!({"code": 429, "message": "slow down"})).is_refusal());
+    }
+
+    #[test]
+    fn a_namespace_on_its_way_out_is_known() {
+        let cause = json!({"reason": "NamespaceTerminating", "message": "m", "field": "metadata.namespace"});
+        let error = refused(json!({"code": 403, "message": "m", "details": {"causes": [cause]}}));
+        assert!(error.is_namespace_terminating());
     }
 }
