@@ -43,23 +43,11 @@ pub struct Images {
 /// # Errors
 /// The compiler's last lines.
 pub fn compile() -> Result<PathBuf> {
-    compile_some(&IMAGES, "compiling operator, runtime and demo service")
-}
-
-/// Builds the operator alone and returns its program.
-///
-/// # Errors
-/// The compiler's last lines.
-pub fn compile_operator() -> Result<PathBuf> {
-    let [operator, ..] = &IMAGES;
-    Ok(compile_some(std::slice::from_ref(operator), "compiling the operator")?.join(operator.program))
-}
-
-fn compile_some(images: &[Image], title: &str) -> Result<PathBuf> {
-    let step = Step::begin(title, None);
+    let step = Step::begin("compiling operator, runtime and demo service", None);
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--target", images::TARGET]);
-    for image in images {
+    // Always all of them: another choice of packages would compile their dependencies again.
+    for image in &IMAGES {
         cargo.args(["-p", image.package, "--bin", image.program]);
     }
     let mut child = cargo
@@ -87,6 +75,15 @@ fn compile_some(images: &[Image], title: &str) -> Result<PathBuf> {
 
 fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::checkout().join("target"), PathBuf::from)
+}
+
+/// Builds the programs and returns the operator's, for a cluster that runs no pods.
+///
+/// # Errors
+/// The compiler's last lines.
+pub fn compile_operator() -> Result<PathBuf> {
+    let [operator, ..] = &IMAGES;
+    Ok(compile()?.join(operator.program))
 }
 
 /// Builds the product's images and imports them into the cluster.
