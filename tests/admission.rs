@@ -1,6 +1,8 @@
 //! Admission on a real API server: every faulty manifest of the table is refused with the path and the sentence that a
 //! person needs, and the barely legal ones pass. `crates/api` runs the same tables offline.
 
+#![cfg(test)]
+
 use goodgo_e2e::ControlPlane;
 use goodgo_e2e::control_plane::ControlPlaneOptions;
 use kube::api::{Api, DynamicObject, PostParams};

@@ -1,6 +1,8 @@
 //! The chart and the plain manifests: generated parts are current, every profile renders, and a mistake in the values is
 //! refused. `make generate` rewrites what is generated.
 
+#![cfg(test)]
+
 use goodgo_e2e::tools;
 use goodgo_operator::rbac;
 use goodgo_render::PlatformConfig;

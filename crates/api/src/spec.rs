@@ -1,5 +1,7 @@
 //! The resource: one GoodGoService is everything that a service needs, written by its team.
 
+#![allow(clippy::duplicated_attributes, reason = "every printer column is a `printcolumn(type_ = …)`")]
+
 use crate::access::Access;
 use crate::calls::{Call, ExternalCall};
 use crate::dependencies::Dependencies;

@@ -2,6 +2,8 @@
 //! same path and sentence, and what it accepts is accepted. `tests/admission.rs` of the operator runs the
 //! same tables against a real API server.
 
+#![cfg(test)]
+
 use kube_core::cel::{CompiledSchema, Validator, compile_schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,9 +48,7 @@ fn violations(compiled: &CompiledSchema, schema: &Value, manifest: &Value) -> Ve
     let manifest = kube_core::cel::apply_defaults(schema, manifest);
     match Validator::new().validate_compiled(compiled, &manifest, None) {
         Ok(()) => Vec::new(),
-        Err(errors) => {
-            errors.into_vec().into_iter().map(|e| (e.field_path.clone(), e.message.clone())).collect()
-        }
+        Err(errors) => errors.into_vec().into_iter().map(|e| (e.field_path, e.message)).collect(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The CRD as a whole: its size, its committed copy, and what the schema must never contain.
 
+#![cfg(test)]
+
 use serde_json::Value;
 use std::path::Path;
 

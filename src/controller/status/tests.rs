@@ -13,6 +13,7 @@ use super::super::children::{Applied, Children, Migration};
 use super::*;
 
 /// A service of these fields in generation 7, which sees nobody but itself.
+#[allow(clippy::needless_pass_by_value, reason = "`input(json!(…))` reads as what it is")]
 fn input(spec: Value) -> Input {
     let object: GoodGoService = serde_json::from_value(json!({
         "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
