@@ -7,7 +7,7 @@
 )]
 
 use anyhow::{Context, Result, ensure};
-use goodgo_e2e::oracle::{Children, children};
+use goodgo_e2e::oracle::{Children, children, tell};
 use goodgo_e2e::product::NAMESPACE;
 use goodgo_e2e::scenario::{Namespace, eventually};
 use goodgo_e2e::workload::load::Load;
@@ -60,7 +60,7 @@ async fn services_outlive_the_operator_and_a_new_one_takes_over_without_touching
     assert_eq!(after, before, "the new operator wrote to nothing that was as it should be");
     load.more(100).await?;
     let report = load.stop().await?;
-    println!("without and with the operator: {report}");
+    tell(&format!("without and with the operator: {report}"));
     ensure!(report.failed == 0, "{report}");
     Ok(())
 }

@@ -246,3 +246,6 @@ fn body(number: u32, turn: u64) -> Bytes {
     body.resize(1024, b'.');
     Bytes::from(body)
 }
+
+#[cfg(test)]
+mod tests;

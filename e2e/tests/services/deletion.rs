@@ -1,7 +1,7 @@
 //! What is deleted goes whole, and in time.
 
 use anyhow::{Result, ensure};
-use goodgo_e2e::oracle::children;
+use goodgo_e2e::oracle::{children, tell};
 use goodgo_e2e::scenario::{Namespace, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ async fn deleting_one_service_removes_its_children_and_nobody_elses() -> Result<
         Ok(())
     })
     .await?;
-    println!("deleting one service took {:.1?}, its pods included", began.elapsed());
+    tell(&format!("deleting one service took {:.1?}, its pods included", began.elapsed()));
     assert_eq!(children(&shop, "web-2").await?, others, "the neighbour was not touched");
     Ok(())
 }
@@ -45,6 +45,6 @@ async fn a_namespace_with_services_in_it_can_be_deleted() -> Result<()> {
         let stuck = shop.kubectl(&["get", "namespace", &shop.name, "-o", "jsonpath={.status}"]).await?;
         anyhow::bail!("{}\n{stuck}\n{}", said.stderr, shop.state("user-service").await);
     }
-    println!("deleting a namespace with three services took {:.1?}", began.elapsed());
+    tell(&format!("deleting a namespace with three services took {:.1?}", began.elapsed()));
     Ok(())
 }

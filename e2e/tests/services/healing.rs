@@ -1,7 +1,7 @@
 //! Whoever deletes or edits a child, it comes back, and nothing else is touched.
 
 use anyhow::{Context, Result, ensure};
-use goodgo_e2e::oracle::{Times, children};
+use goodgo_e2e::oracle::{Times, children, tell};
 use goodgo_e2e::scenario::Namespace;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ async fn a_child_that_is_deleted_edited_or_unlabelled_comes_back_and_nothing_els
             }
         }
     }
-    println!("repair: {times} (bar: p95 {BAR:?})");
+    tell(&format!("repair: {times} (bar: p95 {BAR:?})"));
     assert_eq!(missed, Vec::<String>::new(), "repairs that took longer than {LIMIT:?}");
     shop.ready("web").await?;
     Ok(())

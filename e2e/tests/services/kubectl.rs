@@ -23,7 +23,7 @@ async fn get_wait_scale_and_describe_tell_and_do_what_they_should() -> Result<()
     let user = rows.iter().find(|row| row[0] == "user-service").context("user-service's row")?;
     assert_eq!(user[1], "True", "{table}");
     assert!(!user[2].is_empty(), "a reason: {table}");
-    assert_eq!([&user[3], &user[4], &user[5], &user[6]], ["1/1", "", "1/1", "0/0"], "{table}");
+    assert_eq!([&user[3], &user[4], &user[5], &user[6]], ["1/1", "", "1/1", "-"], "{table}");
 
     let (columns, rows) = read(&shop.kubectl(&["get", "ggs", "-o", "wide"]).await?)?;
     assert_eq!(columns[8..], ["IMAGE", "RUNTIME", "MESSAGE"]);

@@ -4,6 +4,7 @@
 //! repeat nothing.
 
 use anyhow::{Result, ensure};
+use goodgo_e2e::oracle::tell;
 use goodgo_e2e::scenario::Namespace;
 use goodgo_e2e::workload::load::Load;
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ async fn three_pods(purpose: &str) -> Result<(Namespace, Vec<String>)> {
 async fn finish(what: &str, load: Load, pods_at_least: usize) -> Result<()> {
     load.more(2_000).await?;
     let report = load.stop().await?;
-    println!("{what}: {report}");
+    tell(&format!("{what}: {report}"));
     ensure!(report.failed == 0, "{what}: {report}");
     ensure!(report.pods.len() >= pods_at_least, "the load met too few pods to show anything: {report}");
     Ok(())
