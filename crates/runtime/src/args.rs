@@ -71,6 +71,11 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub listen: IpAddr,
 
+    /// The pod's termination grace period. A pod that lives longer after its drain was not ended (the app was restarted
+    /// by a probe), and the runtime starts over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub grace_period: u32,
+
     /// Threads that carry traffic. One is enough for tens of thousands of requests a second.
     #[arg(long, value_name = "N", default_value = "1", env = "GOODGO_RUNTIME_WORKER_THREADS")]
     pub worker_threads: NonZeroUsize,

@@ -115,6 +115,12 @@ impl Drain {
         self.lifecycle.phase() > Phase::Serving
     }
 
+    /// Resolves once the drain is over.
+    pub(crate) async fn done(&self) {
+        // The sender is in `self`, so the channel can't close underneath.
+        let _ = self.done.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// Whether the drain is over.
     pub(crate) fn is_done(&self) -> bool {
         self.done.borrow().is_some()

@@ -27,6 +27,7 @@ mod error;
 mod metrics;
 mod proxy;
 mod server;
+mod survival;
 mod upstream;
 
 pub use error::Error;

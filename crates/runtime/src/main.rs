@@ -1,12 +1,13 @@
 //! The sidecar's entry point: arguments, logging, then [`goodgo_runtime::runtime`]; nothing else.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
 use goodgo_runtime::args::Args;
-use goodgo_runtime::runtime::Runtime;
+use goodgo_runtime::runtime::{Ended, Runtime};
 use goodgo_runtime::telemetry;
 
 fn main() -> ExitCode {
@@ -35,11 +36,24 @@ fn run(args: &Args) -> anyhow::Result<()> {
         builder
     };
     let executor = builder.enable_all().build().context("failed to start the executor")?;
-    executor.block_on(async {
+    let ended = executor.block_on(async {
         let runtime = Runtime::bind(args).await?;
         runtime.run_until_signal().await
     })?;
-    Ok(())
+    match ended {
+        Ended::Told => Ok(()),
+        Ended::StartOver => Err(start_over()),
+    }
+}
+
+/// Replaces this process by a new one with the same arguments: at once, and without the kubelet's growing pauses between
+/// restarts. Returns only when that failed; then the kubelet restarts the container.
+fn start_over() -> anyhow::Error {
+    let failed = match std::env::current_exe() {
+        Ok(program) => Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    anyhow::Error::new(failed).context("failed to start over")
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! Start: admin and drain first, so that a probe always gets an answer; then the first good configuration; then traffic.
 //! End: a drain ([`crate::drain`]) takes the inbound listeners out of service while the process goes on; SIGTERM, which
-//! the kubelet sends to a sidecar only after the app has ended, ends everything promptly.
+//! the kubelet sends to a sidecar only after the app has ended, ends everything promptly. A pod that was drained and goes
+//! on living ([`crate::survival`]) needs a runtime in service again: [`Ended::StartOver`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::drain::{Drain, Lifecycle};
 use crate::metrics::Metrics;
 use crate::proxy;
 use crate::server::Bound;
+use crate::survival;
 use crate::upstream::{Origin, Tls, Upstream};
 
 /// What requests in flight get at SIGTERM. Nothing is left to wait for after a drain; without one (outside Kubernetes)
@@ -38,7 +40,19 @@ pub struct Runtime {
     inbound: Lifecycle,
     /// The calls' listeners: they work until the process ends, as the app may call while it finishes.
     outbound: Lifecycle,
+    /// The app's port and the pod's grace period, by which a drained pod is known to go on.
+    app_port: Option<u16>,
+    grace: Duration,
     _watcher: Watcher,
+}
+
+/// Why a runtime ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// The pod was drained and goes on living: another runtime must take its place.
+    StartOver,
 }
 
 /// Where a runtime listens; differs from its arguments where those say port 0.
@@ -124,6 +138,8 @@ impl Runtime {
             tls,
             inbound: lifecycle,
             outbound: Lifecycle::new(),
+            app_port: args.app_port,
+            grace: Duration::from_secs(args.grace_period.into()),
             _watcher: watcher,
         })
     }
@@ -134,11 +150,11 @@ impl Runtime {
         &self.addresses
     }
 
-    /// Serves until SIGTERM or SIGINT.
+    /// Serves until SIGTERM or SIGINT, or until it has to start over.
     ///
     /// # Errors
     /// [`Error::Signals`] when they can't be listened for.
-    pub async fn run_until_signal(self) -> Result<(), Error> {
+    pub async fn run_until_signal(self) -> Result<Ended, Error> {
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
         let told = async move {
@@ -147,27 +163,28 @@ impl Runtime {
                 _ = interrupt.recv() => tracing::info!("SIGINT"),
             }
         };
-        self.run(told).await;
-        Ok(())
+        Ok(self.run(told).await)
     }
 
-    /// Serves until `told` resolves, then finishes promptly.
-    pub async fn run(self, told: impl Future<Output = ()>) {
-        let Self { addresses: _, listeners, state, tls, inbound, outbound, _watcher } = self;
+    /// Serves until `told` resolves or a drained pod goes on living, then finishes promptly.
+    pub async fn run(self, told: impl Future<Output = ()>) -> Ended {
+        let Self { addresses: _, listeners, state, tls, inbound, outbound, app_port, grace, _watcher } = self;
         let serving = async {
             state.hot.loaded().await;
             start(listeners, &state, tls, &inbound, &outbound);
             state.started.store(true, Ordering::Release);
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            () = told => {}
-            () = serving => {}
-        }
+        let ended = tokio::select! {
+            () = told => Ended::Told,
+            () = survival::survived(&state.drain, &inbound, app_port, grace) => Ended::StartOver,
+            () = serving => Ended::Told,
+        };
         // Drained already: whatever is open has had its time.
         let limit = if state.drain.is_done() { Duration::ZERO } else { EXIT_LIMIT };
         let (inbound, outbound) = tokio::join!(inbound.finish(limit), outbound.finish(limit));
-        tracing::info!(open = inbound + outbound, "ended");
+        tracing::info!(open = inbound + outbound, ?ended, "ended");
+        ended
     }
 }
 

@@ -102,6 +102,8 @@ fn runtime_args(service: &ValidatedService, fleet: &FleetView) -> Vec<String> {
     let mut args = vec![
         "--config".to_owned(),
         format!("{}/{}", volumes::RUNTIME_PATH, goodgo_runtime_config::FILE_NAME),
+        "--grace-period".to_owned(),
+        service.parsed().grace_seconds.to_string(),
     ];
     if service.runtime_on_port() {
         args.extend(["--service-port".to_owned(), ports::SERVICE.to_string()]);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use goodgo_runtime::args::Args;
-use goodgo_runtime::runtime::{Addresses, Runtime};
+use goodgo_runtime::runtime::{Addresses, Ended, Runtime};
 use goodgo_runtime_config::{Call, Drain, Protocol, RuntimeConfig, Scheme, ServiceRef, Version};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -88,7 +88,7 @@ pub(crate) struct Running {
     pub(crate) addresses: Addresses,
     pub(crate) volume: ConfigVolume,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Ended>,
 }
 
 impl Running {
@@ -162,7 +162,7 @@ impl Running {
     /// What SIGTERM does.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
-        self.task.await.unwrap();
+        assert_eq!(self.task.await.unwrap(), Ended::Told);
     }
 }
 
