@@ -1,6 +1,6 @@
 # Every target is one call of the development program; `cargo run -p goodgo-e2e -- --help` teaches the rest.
 # Built with the whole workspace's features: the tests then find the same dependencies compiled.
-GOODGO_DEV = cargo build --quiet --locked --workspace --bin goodgo-dev && $(or $(CARGO_TARGET_DIR),target)/debug/goodgo-dev
+GOODGO_DEV = @e2e/bootstrap && cargo build --locked --workspace --bin goodgo-dev && $(or $(CARGO_TARGET_DIR),target)/debug/goodgo-dev
 .DEFAULT_GOAL = help
 .PHONY: help demo down status test lint generate
 
@@ -23,4 +23,4 @@ lint: ## Format and lints alone
 	$(GOODGO_DEV) test --tier 0
 
 generate: ## Write every generated file again (a test fails on drift)
-	UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift
+	@e2e/bootstrap && UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift
