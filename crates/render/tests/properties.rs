@@ -158,3 +158,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_callee_that_appears_or_moves_runs_no_migration_again() {
+    let caller = service(
+        "a",
+        "caller",
+        &json!({
+            "image": "x:1", "calls": [{"service": "callee"}], "migrate": {"command": ["migrate"]},
+        }),
+    );
+    let job = |others: Vec<GoodGoService>| {
+        let case = case([vec![caller.clone()], others].concat());
+        let job = objects(&case).into_iter().find(|child| child.kind == ChildKind::Job).unwrap();
+        job.object["metadata"]["name"].clone()
+    };
+    let callee = |port: u16| service("a", "callee", &json!({"image": "x:1", "port": port}));
+    let alone = job(vec![]);
+    assert_eq!(alone, job(vec![callee(3001)]));
+    assert_eq!(alone, job(vec![callee(3002)]));
+}
