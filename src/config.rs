@@ -71,34 +71,60 @@ fn parse(path: &Path, text: &str) -> Result<PlatformConfig, ConfigError> {
     }
 }
 
-/// Follows the file: stores each usable version in `current` and then calls `changed` with the one before.
-pub async fn follow(
+/// Keeps the configuration in force up to date with its file.
+pub struct Follower {
     path: PathBuf,
     current: Arc<ArcSwap<PlatformConfig>>,
     metrics: Metrics,
-    changed: impl Fn(&PlatformConfig),
-) {
-    let mut seen = read(&path).ok();
-    loop {
-        tokio::time::sleep(EVERY).await;
+    /// The text that was judged last.
+    seen: Option<String>,
+}
+
+impl Follower {
+    /// Follows the file at `path` into `current`. Nothing counts as seen yet: `current` may be from long ago, as that of a
+    /// standby that waited.
+    #[must_use]
+    pub const fn new(path: PathBuf, current: Arc<ArcSwap<PlatformConfig>>, metrics: Metrics) -> Self {
+        Self { path, current, metrics, seen: None }
+    }
+
+    /// Compares the file once and puts a changed usable one in force; gives the configuration before it.
+    pub fn compare(&mut self) -> Option<Arc<PlatformConfig>> {
         // A moment without a file is part of a swap.
-        let Ok(text) = read(&path) else { continue };
-        if seen.as_ref() == Some(&text) {
-            continue;
-        }
-        match parse(&path, &text) {
-            Ok(config) => {
-                let before = current.swap(Arc::new(config));
-                info!(path = %path.display(), "loaded the changed configuration");
-                metrics.config_reloaded("ok");
+        read(&self.path).ok().and_then(|text| self.judge(text))
+    }
+
+    /// Compares now and then, and calls `changed` with the configuration before each change.
+    pub async fn follow(mut self, changed: impl Fn(&PlatformConfig)) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Some(before) = self.compare() {
                 changed(&before);
+            }
+        }
+    }
+
+    fn judge(&mut self, text: String) -> Option<Arc<PlatformConfig>> {
+        if self.seen.as_ref() == Some(&text) {
+            return None;
+        }
+        let parsed = parse(&self.path, &text);
+        self.seen = Some(text);
+        match parsed {
+            // What is in force already, in other words.
+            Ok(config) if config == **self.current.load() => None,
+            Ok(config) => {
+                let before = self.current.swap(Arc::new(config));
+                info!(path = %self.path.display(), "loaded the changed configuration");
+                self.metrics.config_reloaded("ok");
+                Some(before)
             }
             Err(error) => {
                 error!(%error, "the configuration before it stays in force");
-                metrics.config_reloaded("refused");
+                self.metrics.config_reloaded("refused");
+                None
             }
         }
-        seen = Some(text);
     }
 }
 
@@ -132,5 +158,20 @@ mod tests {
     fn values_out_of_bounds_are_refused_with_path_and_remedy() {
         let message = refused("clusterDomain: ''\nprivateRanges: [10.0.0.0]\n");
         assert!(message.contains("clusterDomain: ") && message.contains("privateRanges[0]: "), "{message}");
+    }
+    #[test]
+    fn a_file_that_changed_before_anybody_looked_is_put_in_force() {
+        let path = Path::new("config.yaml");
+        let current = Arc::new(ArcSwap::from_pointee(parse(path, "environment: local").unwrap()));
+        let mut follower = Follower::new(path.to_owned(), current.clone(), Metrics::default());
+        let changed = |follower: &mut Follower, text: &str| follower.judge(text.to_owned()).is_some();
+        assert!(!changed(&mut follower, "# in other words\nenvironment: local"), "nothing changed");
+        assert!(!changed(&mut follower, "environment: moon"), "refused");
+        assert_eq!(**current.load(), parse(path, "environment: local").unwrap());
+        assert!(changed(&mut follower, "environment: staging"));
+        assert!(!changed(&mut follower, "environment: staging"), "seen");
+        let mut successor = Follower::new(path.to_owned(), current.clone(), Metrics::default());
+        assert!(changed(&mut successor, "environment: local"), "changed while nobody followed");
+        assert_eq!(**current.load(), parse(path, "environment: local").unwrap());
     }
 }

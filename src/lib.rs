@@ -89,6 +89,15 @@ impl Work {
     }
 
     async fn reconcile_scope(&self, scope: CancellationToken) {
+        let mut follower = self
+            .args
+            .config
+            .clone()
+            .map(|path| config::Follower::new(path, self.platform.clone(), self.metrics.clone()));
+        // A standby may have waited for days: the file is looked at again before anything is decided by it.
+        if let Some(follower) = &mut follower {
+            follower.compare();
+        }
         let (store, writer) = reflector::store();
         let (queue, queued) = futures::channel::mpsc::unbounded();
         let reporter =
@@ -101,7 +110,7 @@ impl Work {
             Recorder::new(self.client.clone(), reporter),
             queue,
         ));
-        let _follow = self.follow_config(&context, &scope);
+        let _follow = follower.map(|follower| self.follow_config(follower, &context, &scope));
         let watches = controller::watch::start(&self.client, writer, &context);
         let Some(_watches) = scope.run_until_cancelled(watches).await else { return };
         info!(services = store.len(), children = context.children.len(), "the caches are filled");
@@ -120,10 +129,10 @@ impl Work {
     /// Queues every service when the configuration changes, or ends the scope when it watches other namespaces now.
     fn follow_config(
         &self,
+        follower: config::Follower,
         context: &Arc<Context>,
         scope: &CancellationToken,
-    ) -> Option<AbortOnDropHandle<()>> {
-        let path = self.args.config.clone()?;
+    ) -> AbortOnDropHandle<()> {
         let (context, scope, platform) = (context.clone(), scope.clone(), self.platform.clone());
         let changed = move |before: &PlatformConfig| {
             if before.watch_namespaces == platform.load().watch_namespaces {
@@ -133,8 +142,7 @@ impl Work {
                 scope.cancel();
             }
         };
-        let follow = config::follow(path, self.platform.clone(), self.metrics.clone(), changed);
-        Some(AbortOnDropHandle::new(tokio::spawn(follow)))
+        AbortOnDropHandle::new(tokio::spawn(follower.follow(changed)))
     }
 }
 
