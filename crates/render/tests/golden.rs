@@ -32,7 +32,7 @@ fn read(folder: &Path) -> Case {
 }
 
 #[test]
-fn every_case_renders_its_manifest() {
+fn golden_manifests_have_no_drift() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut differing = Vec::new();
     for case in cases() {
