@@ -2,7 +2,8 @@
 //!
 //! The rules are client-go's: a lease that nobody renewed for its duration, measured by the own clock from when the last
 //! renewal was *seen* (clocks of machines differ), may be taken; every write carries the resourceVersion it was decided on,
-//! so two can't take it at once; and a leader that couldn't renew for [`RENEW_DEADLINE`] stops before anybody may take over.
+//! so two can't take it at once; and a leader stops [`RENEW_DEADLINE`] after it *began* its last good renewal, whatever is
+//! under way then. Nobody can have seen that renewal earlier, so nobody takes over before the lease's duration from there.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tracing::{debug, info, warn};
 
 /// How long a lease is held without a renewal.
 const LEASE_SECONDS: i32 = 15;
-/// A leader that couldn't renew for this long must not write any more.
+/// A leader whose last good renewal began this long ago must not write any more.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between two attempts, and one request's longest time.
 const RETRY: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ pub struct Leader {
     name: String,
     identity: String,
     seen: Option<Seen>,
+    /// When the attempt began that took or renewed the lease last.
+    renewed: Instant,
 }
 
 /// The last renewal that was seen, and when by the own clock.
@@ -40,7 +43,13 @@ impl Leader {
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         let (name, identity) = (name.to_owned(), identity.to_owned());
-        Self { leases: Api::namespaced(client, namespace), name, identity, seen: None }
+        Self {
+            leases: Api::namespaced(client, namespace),
+            name,
+            identity,
+            seen: None,
+            renewed: Instant::now(),
+        }
     }
 
     /// Waits until the lease is held.
@@ -54,13 +63,15 @@ impl Leader {
 
     /// Renews the lease; returns as soon as this process must not write any more.
     pub async fn keep(&mut self) {
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < RENEW_DEADLINE {
-            tokio::time::sleep(RETRY).await;
-            if self.attempt().await {
-                renewed = Instant::now();
-            } else if self.held_by_another() {
-                break;
+        loop {
+            let deadline = self.renewed + RENEW_DEADLINE;
+            let round = async {
+                tokio::time::sleep(RETRY).await;
+                self.attempt().await || !self.held_by_another()
+            };
+            match tokio::time::timeout_at(deadline, round).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
             }
         }
         warn!(lease = self.name, "the lease is lost");
@@ -90,8 +101,13 @@ impl Leader {
 
     /// One attempt to take or renew; a slow API server counts as a failed one.
     async fn attempt(&mut self) -> bool {
+        let began = Instant::now();
         match tokio::time::timeout(RETRY, self.try_hold()).await {
-            Ok(Ok(held)) => held,
+            Ok(Ok(true)) => {
+                self.renewed = began;
+                true
+            }
+            Ok(Ok(false)) => false,
             Ok(Err(error)) => {
                 debug!(%error, "failed to take or renew the lease");
                 false
@@ -210,6 +226,20 @@ mod tests {
         assert_eq!((taken.acquire_time, taken.lease_transitions), (Some(MicroTime(at(30))), Some(1)));
     }
 
-    /// A leader stops before its lease expires, with room for the request that is under way.
-    const _: () = assert!(RENEW_DEADLINE.as_secs() + RETRY.as_secs() < LEASE_SECONDS.unsigned_abs() as u64);
+    #[tokio::test]
+    async fn a_leader_stops_at_its_deadline_whatever_it_waits_for() {
+        let mut leader = leader("us"); // nobody answers it
+        let left = Duration::from_millis(300);
+        leader.renewed = Instant::now().checked_sub(RENEW_DEADLINE).unwrap() + left;
+        let started = Instant::now();
+        leader.keep().await;
+        assert!((left..RETRY).contains(&started.elapsed()), "{:?}", started.elapsed());
+    }
+
+    /// A leader stops before its lease expires, with room for the server to finish a request that was given up; and it
+    /// may fail to renew twice before.
+    const _: () = {
+        assert!(RENEW_DEADLINE.as_secs() + 2 * RETRY.as_secs() < LEASE_SECONDS.unsigned_abs() as u64);
+        assert!(2 * (RETRY.as_secs() + RETRY.as_secs()) < RENEW_DEADLINE.as_secs());
+    };
 }
