@@ -92,7 +92,7 @@ async fn reconcile(object: Arc<GoodGoService>, context: Arc<Context>) -> Result<
 fn schedule(next: Next, input: &Input, context: &Context) -> Action {
     let (service, now) = (&input.service, Instant::now());
     if let Next::Blocked = next {
-        return Action::requeue(context.backoff.failed(&service.key, service.generation, Some(BLOCKED), now));
+        return Action::requeue(context.backoff.blocked(&service.key, service.generation, BLOCKED, now));
     }
     context.backoff.reset(&service.key);
     match next {

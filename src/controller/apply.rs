@@ -65,11 +65,19 @@ enum Settled {
     /// There, and as desired or as an admission plug-in makes it.
     Live(Box<Child>),
     /// Something that is not ours stands there.
-    Foreign,
-    /// On its way out; its deletion will be seen.
-    Leaving,
+    Foreign(Coverage),
+    /// On its way out.
+    Leaving(Coverage),
     /// Somebody keeps undoing it; left alone until then.
     Contended(Instant),
+}
+
+/// Whether the removal of what is in the way will be seen.
+enum Coverage {
+    /// The cache knows it, so its watch will tell.
+    Watched,
+    /// Found by a request: without our label no watch covers it.
+    Unwatched,
 }
 
 /// To whom an object belongs.
@@ -105,11 +113,13 @@ async fn settle(manifest: &Manifest, service: &Service, context: &Context) -> Re
         let known = context.children.get(key);
         if let Some(child) = &known {
             match ownership(child, service) {
-                Ownership::Ours if child.deleting => return Ok(Settled::Leaving),
+                Ownership::Ours if child.deleting => return Ok(Settled::Leaving(Coverage::Watched)),
                 Ownership::Ours if child.owned == Some(*digest) => return Ok(live(child)),
+                // A Job can't be changed. One of this name was made for this pod template, and that is what counts.
+                Ownership::Ours if key.kind == ChildKind::Job => return Ok(live(child)),
                 Ownership::Ours => {}
-                Ownership::Predecessors => return Ok(Settled::Leaving),
-                Ownership::Foreign => return Ok(Settled::Foreign),
+                Ownership::Predecessors => return Ok(Settled::Leaving(Coverage::Watched)),
+                Ownership::Foreign => return Ok(Settled::Foreign(Coverage::Watched)),
             }
         }
         let owned = known.as_ref().and_then(|child| child.owned);
@@ -157,8 +167,8 @@ async fn look_again(
             Ok(None)
         }
         // Not into the cache: without our label no watch would ever tell that it is gone.
-        Ownership::Predecessors => Ok(Some(Settled::Leaving)),
-        Ownership::Foreign => Ok(Some(Settled::Foreign)),
+        Ownership::Predecessors => Ok(Some(Settled::Leaving(Coverage::Unwatched))),
+        Ownership::Foreign => Ok(Some(Settled::Foreign(Coverage::Unwatched))),
     }
 }
 
@@ -215,8 +225,14 @@ impl Applied {
                 Observed::Job(JobState::Failed) => self.migration = Migration::Failed,
                 Observed::Job(JobState::Succeeded) | Observed::Rollout(_) | Observed::Nothing => {}
             },
-            Settled::Foreign => self.conflicts.push(key.clone()),
-            Settled::Leaving => self.leaving.push(key.clone()),
+            Settled::Foreign(coverage) => {
+                self.unwatched |= matches!(coverage, Coverage::Unwatched);
+                self.conflicts.push(key.clone());
+            }
+            Settled::Leaving(coverage) => {
+                self.unwatched |= matches!(coverage, Coverage::Unwatched);
+                self.leaving.push(key.clone());
+            }
             Settled::Contended(until) => {
                 self.held_back = true;
                 return self.contended.push((key.clone(), until));

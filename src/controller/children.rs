@@ -53,6 +53,8 @@ pub struct Applied {
     pub leaving: Vec<ChildKey>,
     /// Children that somebody keeps undoing, and until when they are left alone or count as contended.
     pub contended: Vec<(ChildKey, Instant)>,
+    /// Whether one of the conflicts or leaving children is in no watch: nobody will tell when it is gone.
+    pub unwatched: bool,
     /// Whether a contended child is left as it is for now.
     pub held_back: bool,
 }
@@ -73,7 +75,7 @@ impl Applied {
     /// Whether nothing holds the next step back.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        let Self { migration, conflicts, leaving, contended: _, held_back: _ } = self;
+        let Self { migration, conflicts, leaving, contended: _, unwatched: _, held_back: _ } = self;
         *migration == Migration::Done && conflicts.is_empty() && leaving.is_empty()
     }
 }

@@ -86,10 +86,11 @@ fn next(outcome: Outcome) -> Result<Next, Error> {
         Outcome::Failed(error) => Err(error),
         Outcome::Suspended | Outcome::Invalid(_) => Ok(Next::Settled),
         Outcome::Applied { children, not_active: _ } => {
-            let Applied { migration: _, conflicts, leaving, contended, held_back: _ } = children.state;
-            let free = conflicts.is_empty() && leaving.is_empty();
+            // Conflicts and leaving children that are watched wait for their event, as does the migrate step.
+            let Applied { migration: _, conflicts: _, leaving: _, contended, unwatched, held_back: _ } =
+                children.state;
             let earliest = contended.iter().map(|(_, until)| *until).min();
-            Ok(if free { earliest.map_or(Next::Settled, Next::At) } else { Next::Blocked })
+            Ok(if unwatched { Next::Blocked } else { earliest.map_or(Next::Settled, Next::At) })
         }
     }
 }
@@ -124,5 +125,32 @@ async fn write(input: &Input, status: &GoodGoServiceStatus, context: &Context) -
         // Deleted meanwhile: nobody is left to be told.
         Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => Ok(()),
         Err(source) => Err(Error::Status(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_watch_covers_is_polled() {
+        let key = ChildKey::new(ChildKind::Service, "shop", "a");
+        let next_of = |state: Applied| {
+            let children = Children {
+                foundation: vec![],
+                migration: None,
+                workload: vec![],
+                initial_replicas: None,
+                state,
+            };
+            next(Outcome::Applied { children, not_active: vec![] }).unwrap()
+        };
+        let (until, none) = (Instant::now(), Applied::default);
+        assert_eq!(next_of(none()), Next::Settled);
+        assert_eq!(next_of(Applied { leaving: vec![key.clone()], ..none() }), Next::Settled);
+        assert_eq!(next_of(Applied { conflicts: vec![key.clone()], ..none() }), Next::Settled);
+        let unwatched = Applied { conflicts: vec![key.clone()], unwatched: true, ..none() };
+        assert_eq!(next_of(unwatched), Next::Blocked);
+        assert_eq!(next_of(Applied { contended: vec![(key, until)], ..none() }), Next::At(until));
     }
 }

@@ -11,7 +11,7 @@ use tracing::info;
 use super::super::child::{Child, Observed};
 use super::super::children::Manifest;
 use super::super::{Context, Service};
-use super::{Ownership, Refused, Settled, live, ownership, send};
+use super::{Coverage, Ownership, Refused, Settled, live, ownership, send};
 use crate::error::Error;
 
 /// Settles a Deployment whose manifest leaves the number of pods to others.
@@ -62,7 +62,8 @@ async fn write(
             info!(child = &*key.name, replicas, "wrote the first number of replicas");
             Ok(live(&answer))
         }
-        Err(Refused::Precondition) => Ok(Settled::Leaving),
+        // Gone or recreated since: the event that says so is on its way.
+        Err(Refused::Precondition) => Ok(Settled::Leaving(Coverage::Watched)),
         Err(Refused::Other(error)) => Err(error),
     }
 }

@@ -41,7 +41,7 @@ impl Conditions {
     }
 
     pub(super) fn of_children(&mut self, applied: &Applied) {
-        let Applied { migration, conflicts, leaving, contended, held_back: _ } = applied;
+        let Applied { migration, conflicts, leaving, contended, unwatched: _, held_back: _ } = applied;
         match migration {
             Migration::Done => {}
             Migration::Running => self.progressing("Migrating", "the migrate Job runs; pods follow when it succeeded".to_owned()),
