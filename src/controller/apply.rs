@@ -19,7 +19,7 @@ use super::cache::ChildKey;
 use super::child::{Child, JobState, Observed, Seen};
 use super::children::{Applied, Children, Manifest, Migration, Prepared};
 use super::contention::Verdict;
-use super::{Context, Service};
+use super::{Context, Service, prune};
 use crate::error::Error;
 
 /// The cache may be wrong about a child once or twice while others write; more often would be a fault.
@@ -43,8 +43,12 @@ pub async fn apply(
     if applied.is_clear()
         && let Some(job) = &children.migration
     {
-        let settled = settle(job, service, context).await?;
-        applied.record(&job.key, settled, context);
+        if prune::end_older_migrations(&children, service, context).await? {
+            applied.migration = Migration::Waiting;
+        } else {
+            let settled = settle(job, service, context).await?;
+            applied.record(&job.key, settled, context);
+        }
     }
     if applied.is_clear() {
         for manifest in &children.workload {

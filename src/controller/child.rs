@@ -181,13 +181,18 @@ impl Rollout {
         }
     }
 
-    /// Whether the controller has seen the current spec and every pod is of the current template.
+    /// Whether the controller has seen the current spec and every pod is of the current template and available.
     #[must_use]
     pub fn is_complete(&self) -> bool {
+        self.is_replaced() && self.available >= self.desired
+    }
+
+    /// Whether the controller has seen the current spec and no pod of an earlier template is left.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
         self.observed_generation >= self.generation
             && self.updated >= self.desired
             && self.current <= self.updated
-            && self.available >= self.desired
     }
 }
 
@@ -318,6 +323,24 @@ mod tests {
         let Observed::Rollout(rollout) = child.observed else { panic!("{:?}", child.observed) };
         assert_eq!((rollout.desired, rollout.current, rollout.ready, rollout.updated), (3, 4, 3, 1));
         assert!(rollout.is_available && rollout.replica_failure.is_none() && !rollout.is_complete());
+    }
+
+    #[test]
+    fn old_pods_count_until_the_last_is_replaced() {
+        let (desired, current, updated) = (3, 3, 3);
+        let rollout = Rollout {
+            generation: 2,
+            observed_generation: 2,
+            desired,
+            current,
+            updated,
+            ..Rollout::default()
+        };
+        assert!(rollout.is_replaced() && !rollout.is_complete(), "the new ones are not available yet");
+        assert!(Rollout { available: 3, ..rollout.clone() }.is_complete());
+        assert!(!Rollout { generation: 3, ..rollout.clone() }.is_replaced(), "not seen yet");
+        assert!(!Rollout { current: 4, ..rollout.clone() }.is_replaced(), "an old one is left");
+        assert!(!Rollout { updated: 2, ..rollout }.is_replaced(), "a new one is missing");
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub enum Migration {
     /// None is declared, or it succeeded.
     #[default]
     Done,
+    /// It is held back until one of an earlier template is ended.
+    Waiting,
     /// It runs.
     Running,
     /// It failed after all its retries.

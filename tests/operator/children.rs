@@ -124,6 +124,9 @@ pub async fn a_removed_section_removes_its_child(world: World) {
     world.edit::<GoodGoService>(namespace, "a", "kubectl", &json!({"spec": {"scaling": null}})).await;
     world.until_gone::<HorizontalPodAutoscaler>(namespace, "a--hpa").await;
     world.until_gone::<PodDisruptionBudget>(namespace, "a--pdb").await;
+    assert!(world.get::<ServiceAccount>(namespace, "a--app").await.is_some(), "old pods may still need it");
+    assert!(world.get::<ConfigMap>(namespace, "a--runtime").await.is_some(), "old pods may still need it");
+    world.pods_are_ready(namespace, "a").await;
     world.until_gone::<ServiceAccount>(namespace, "a--app").await;
     world.until_gone::<ConfigMap>(namespace, "a--runtime").await;
     world
@@ -219,17 +222,39 @@ pub async fn the_migrate_step_gates_the_workload(world: World) {
     assert_eq!(service.status.unwrap().observed_generation, Some(1), "never ahead of what is applied");
     world.until_gone::<Job>(namespace, &job).await;
     assert!(world.get::<Job>(namespace, &second).await.is_some());
+
+    // One that runs is ended before the next begins. The test plays the garbage collector.
+    let migrates = |image: &str| json!({"image": image, "migrate": {"command": ["migrate"]}});
+    world.service(namespace, "a", &migrates("demo:3.0.0"));
+    let (third, _) = job_but(&world, namespace, &[&job, &second]).await;
+    world.service(namespace, "a", &migrates("demo:4.0.0"));
+    world.until::<Job>(namespace, &third, "ending", |job| job.metadata.deletion_timestamp.is_some()).await;
+    world.until_condition(namespace, "a", ConditionType::Progressing, "True", "Migrating").await;
+    let jobs = world.api::<Job>(namespace);
+    let listed = jobs.list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let done = json!({"metadata": {"finalizers": null}});
+    jobs.patch(&third, &PatchParams::default(), &Patch::Merge(&done)).await.unwrap();
+    let known = [&*job, &*second, &*third];
+    let (_, fourth) = job_but(&world, namespace, &known).await;
+    assert!(fourth.metadata.deletion_timestamp.is_none());
+}
+
+/// The one Job that is not known yet, with its name.
+async fn job_but(world: &World, namespace: &str, known: &[&str]) -> (String, Job) {
+    let jobs = world.api::<Job>(namespace);
+    crate::harness::eventually("a new migrate Job", || async {
+        let jobs = jobs.list(&ListParams::default()).await.unwrap();
+        let mut named = jobs.items.into_iter().filter_map(|job| Some((job.metadata.name.clone()?, job)));
+        named.find(|(name, _)| !known.contains(&name.as_str())).ok_or_else(String::new)
+    })
+    .await
 }
 
 /// Plays the Job controller for the one Job that is not known yet; gives its name.
 async fn finish_migration(world: &World, namespace: &str, known: &[&str], condition: &str) -> String {
     let jobs = world.api::<Job>(namespace);
-    let name = crate::harness::eventually("a new migrate Job", || async {
-        let jobs = jobs.list(&ListParams::default()).await.unwrap();
-        let mut names = jobs.items.into_iter().filter_map(|job| job.metadata.name);
-        names.find(|name| !known.contains(&name.as_str())).ok_or_else(String::new)
-    })
-    .await;
+    let (name, _) = job_but(world, namespace, known).await;
     let now = "2026-01-01T00:00:00Z";
     let (targeted, terminal) = match condition {
         "Complete" => ("SuccessCriteriaMet", json!({"succeeded": 1, "completionTime": now})),

@@ -44,6 +44,10 @@ impl Conditions {
         let Applied { migration, conflicts, leaving, contended, unwatched: _, held_back: _ } = applied;
         match migration {
             Migration::Done => {}
+            Migration::Waiting => self.progressing(
+                "Migrating",
+                "the migrate Job of an earlier template is being ended; the new one follows".to_owned(),
+            ),
             Migration::Running => self.progressing("Migrating", "the migrate Job runs; pods follow when it succeeded".to_owned()),
             Migration::Failed => self.set(
                 ConditionType::Stalled,

@@ -90,6 +90,7 @@ fn what_was_not_applied_is_never_observed() {
     let states = [
         (Applied { conflicts: vec![key.clone()], ..Applied::default() }, "ChildConflict"),
         (Applied { leaving: vec![key.clone()], ..Applied::default() }, "Recreating"),
+        (Applied { migration: Migration::Waiting, ..Applied::default() }, "Migrating"),
         (Applied { migration: Migration::Running, ..Applied::default() }, "Migrating"),
         (Applied { migration: Migration::Failed, ..Applied::default() }, "MigrationFailed"),
         (
