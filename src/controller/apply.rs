@@ -7,6 +7,8 @@
 
 mod replicas;
 
+use std::slice;
+
 use goodgo_api::FIELD_MANAGER;
 use goodgo_render::ChildKind;
 use kube::api::{Patch, PatchParams};
@@ -26,7 +28,8 @@ use crate::error::Error;
 const ATTEMPTS: usize = 4;
 
 /// Applies the children in three steps, each only after the one before is there: what pods need, the migrate step, the
-/// workload. Within a step every child is tried, so that all conflicts are reported at once.
+/// workload. Within a step every child is tried, also after one was refused, so that a refusal keeps no other child from
+/// being repaired and all conflicts are reported at once.
 ///
 /// # Errors
 /// When a request fails or is refused; what was applied until then stays and is found by the next attempt.
@@ -36,32 +39,45 @@ pub async fn apply(
     context: &Context,
 ) -> Result<Children<Applied>, Error> {
     let mut applied = Applied::default();
-    for manifest in &children.foundation {
-        let settled = settle(manifest, service, context).await?;
-        applied.record(&manifest.key, settled, context);
-    }
+    step(&children.foundation, None, &mut applied, service, context).await?;
     if applied.is_clear()
         && let Some(job) = &children.migration
     {
         if prune::end_older_migrations(&children, service, context).await? {
             applied.migration = Migration::Waiting;
         } else {
-            let settled = settle(job, service, context).await?;
-            applied.record(&job.key, settled, context);
+            step(slice::from_ref(job), None, &mut applied, service, context).await?;
         }
     }
     if applied.is_clear() {
-        for manifest in &children.workload {
-            let settled = match children.initial_replicas {
-                Some(minimum) if manifest.key.kind == ChildKind::Deployment => {
-                    replicas::settle(manifest, minimum, service, context).await?
-                }
-                _ => settle(manifest, service, context).await?,
-            };
-            applied.record(&manifest.key, settled, context);
-        }
+        step(&children.workload, children.initial_replicas, &mut applied, service, context).await?;
     }
     Ok(children.with(applied))
+}
+
+/// Settles every child of a step; fails with the first refusal when all were tried, or at once without an answer.
+async fn step(
+    manifests: &[Manifest],
+    initial_replicas: Option<i32>,
+    applied: &mut Applied,
+    service: &Service,
+    context: &Context,
+) -> Result<(), Error> {
+    let mut refused = None;
+    for manifest in manifests {
+        let settled = match initial_replicas {
+            Some(minimum) if manifest.key.kind == ChildKind::Deployment => {
+                replicas::settle(manifest, minimum, service, context).await
+            }
+            _ => settle(manifest, service, context).await,
+        };
+        match settled {
+            Ok(settled) => applied.record(&manifest.key, settled, context),
+            Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Where one child ended up.
