@@ -45,6 +45,8 @@ pub struct Context {
 
 struct Written {
     uid: Option<String>,
+    /// The resourceVersion of the answer.
+    version: Option<u64>,
     status: GoodGoServiceStatus,
 }
 
@@ -118,20 +120,25 @@ impl Context {
         last.or_else(|| object.status.clone()).unwrap_or_default()
     }
 
-    /// Remembers a status that was written.
-    pub fn status_written(&self, key: &ServiceKey, object: &GoodGoService, status: GoodGoServiceStatus) {
-        let uid = object.metadata.uid.clone();
-        self.written().insert(key.clone(), Written { uid, status });
+    /// Remembers a status that was written, with the server's `answer` to it.
+    pub fn status_written(&self, key: &ServiceKey, answer: &GoodGoService, status: GoodGoServiceStatus) {
+        let (uid, version) = (answer.metadata.uid.clone(), version(answer));
+        self.written().insert(key.clone(), Written { uid, version, status });
     }
 
-    /// Whether an event of a service needs a reconcile: everything does but the echo of our own status.
+    /// Whether an event of a service needs a reconcile: everything does but the echo of our own status, be it of the one
+    /// written last or of one before.
     #[must_use]
     pub fn is_news(&self, key: &ServiceKey, before: &GoodGoService, after: &GoodGoService) -> bool {
         let (old, new) = (&before.metadata, &after.metadata);
         let same = (&old.uid, old.generation, &old.deletion_timestamp)
             == (&new.uid, new.generation, &new.deletion_timestamp);
         let mut written = self.written();
-        let echo = written.get(key).is_some_and(|last| after.status.as_ref() == Some(&last.status));
+        let echo = written.get(key).is_some_and(|last| {
+            let overtaken =
+                last.uid == new.uid && version(after).is_some_and(|seen| Some(seen) <= last.version);
+            overtaken || after.status.as_ref() == Some(&last.status)
+        });
         if !echo && before.status != after.status {
             // Somebody else wrote the status: what we remember is no longer what stands there.
             written.remove(key);
@@ -153,6 +160,11 @@ impl Context {
     }
 }
 
+/// Kubernetes promises since 1.35 that versions of one resource compare as numbers; etcd's always did.
+fn version(object: &GoodGoService) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
+}
+
 /// Group, version and plural of a kind, for requests.
 #[must_use]
 pub fn api_resource(kind: ChildKind) -> ApiResource {
@@ -163,5 +175,47 @@ pub fn api_resource(kind: ChildKind) -> ApiResource {
         api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
         kind: kind.as_str().to_owned(),
         plural: kind.plural().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::events::Reporter;
+    use kube::runtime::reflector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn context() -> Context {
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let recorder = Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None });
+        let (store, _) = reflector::store();
+        let (queue, _) = futures::channel::mpsc::unbounded();
+        Context::new(client, store, Arc::default(), Metrics::default(), recorder, queue)
+    }
+
+    fn service(version: u32, said: &str) -> GoodGoService {
+        serde_json::from_value(json!({
+            "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+            "metadata": {"name": "a", "namespace": "shop", "uid": "u", "generation": 1,
+                         "resourceVersion": version.to_string()},
+            "spec": {"image": "demo:1"}, "status": {"selector": said},
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_late_echo_of_an_earlier_status_is_no_news() {
+        let (context, key) = (context(), ServiceKey::new("shop", "a"));
+        let (start, first, second) = (service(9, "-"), service(10, "first"), service(11, "second"));
+        for answer in [&first, &second] {
+            context.status_written(&key, answer, answer.status.clone().unwrap());
+        }
+        assert!(!context.is_news(&key, &start, &first));
+        assert_eq!(Some(context.status(&key, &first)), second.status, "still what stands");
+        assert!(!context.is_news(&key, &first, &second));
+        let vandals = service(12, "vandal's");
+        assert!(context.is_news(&key, &second, &vandals));
+        assert_eq!(Some(context.status(&key, &vandals)), vandals.status);
     }
 }

@@ -117,9 +117,9 @@ async fn write(input: &Input, status: &GoodGoServiceStatus, context: &Context) -
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch_status(&key.name, &params, &Patch::Apply(object)).await {
-        Ok(_) => {
+        Ok(answer) => {
             context.metrics.status_written();
-            context.status_written(key, &input.object, status.clone());
+            context.status_written(key, &answer, status.clone());
             Ok(())
         }
         // Deleted meanwhile: nobody is left to be told.
