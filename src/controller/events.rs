@@ -7,6 +7,7 @@ use kube::runtime::events::{Event, EventType};
 use tracing::debug;
 
 use super::Context;
+use super::status::REFUSED;
 
 /// The API allows 1,024 bytes.
 const LONGEST_NOTE: usize = 1000;
@@ -25,7 +26,7 @@ pub(super) async fn publish_changes(
     }
 }
 
-/// Ready carries the reason of whatever holds it back; the others don't show in it.
+/// Ready carries the reason of whatever holds it back; the others and refused callers don't show in it.
 fn changes(before: &GoodGoServiceStatus, after: &GoodGoServiceStatus) -> Vec<Event> {
     [ConditionType::Ready, ConditionType::Contended, ConditionType::Suspended]
         .into_iter()
@@ -33,7 +34,24 @@ fn changes(before: &GoodGoServiceStatus, after: &GoodGoServiceStatus) -> Vec<Eve
             let (before, after) = (find(before, type_), find(after, type_)?);
             is_news(before, after).then(|| event(after))
         })
+        .chain(refused_callers(before, after))
         .collect()
+}
+
+/// Whom the service doesn't accept, when that is news.
+fn refused_callers(before: &GoodGoServiceStatus, after: &GoodGoServiceStatus) -> Option<Event> {
+    fn refused(status: &GoodGoServiceStatus) -> Option<&str> {
+        let message = &find(status, ConditionType::CallsResolved)?.message;
+        message.find(REFUSED).and_then(|at| message.get(at..))
+    }
+    let now = refused(after).filter(|now| refused(before) != Some(now))?;
+    Some(Event {
+        type_: EventType::Warning,
+        reason: "CallerRefused".to_owned(),
+        note: Some(cut(now)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    })
 }
 
 fn find(status: &GoodGoServiceStatus, type_: ConditionType) -> Option<&Condition> {
@@ -49,15 +67,17 @@ fn is_news(before: Option<&Condition>, after: &Condition) -> bool {
 }
 
 fn event(condition: &Condition) -> Event {
-    let note =
-        condition.message.char_indices().take_while(|(at, _)| *at < LONGEST_NOTE).map(|(_, char)| char);
     Event {
         type_: event_type(condition),
         reason: condition.reason.clone(),
-        note: Some(note.collect()),
+        note: Some(cut(&condition.message)),
         action: "Reconcile".to_owned(),
         secondary: None,
     }
+}
+
+fn cut(note: &str) -> String {
+    note.char_indices().take_while(|(at, _)| *at < LONGEST_NOTE).map(|(_, char)| char).collect()
 }
 
 fn event_type(condition: &Condition) -> EventType {
@@ -112,6 +132,20 @@ mod tests {
             assert!(events.iter().all(|event| (event.type_ == EventType::Warning) == warning));
             before = after;
         }
+    }
+
+    #[test]
+    fn a_refused_caller_is_told_once() {
+        let resolved =
+            |message: &str| status(ConditionType::CallsResolved, ConditionStatus::True, "Resolved", message);
+        let refused = resolved("every callee accepts; refused callers: b (CallerNotListed)");
+        let events = changes(&resolved("every callee accepts"), &refused);
+        assert_eq!(events.len(), 1);
+        assert_eq!((events[0].type_, &*events[0].reason), (EventType::Warning, "CallerRefused"));
+        assert_eq!(events[0].note.as_deref(), Some("refused callers: b (CallerNotListed)"));
+        let otherwise = resolved("no calls are declared; refused callers: b (CallerNotListed)");
+        assert!(changes(&refused, &otherwise).is_empty());
+        assert!(changes(&refused, &resolved("every callee accepts")).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use goodgo_api::conditions::{ConditionStatus, ConditionType};
 use goodgo_api::status::{CallStatus, PartState, ReplicaStatus, RouteStatus, Summary, TopicStatus};
 use goodgo_api::{GoodGoServiceStatus, Protocol};
 
+pub use self::conditions::REFUSED;
 use self::conditions::{Conditions, State};
 use super::child::Rollout;
 use super::dereference::Input;
@@ -55,6 +56,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
     }
     conditions.of_rollout(facts.rollout);
     conditions.of_calls(&calls);
+    conditions.of_refused_callers(facts.input);
     let ready = conditions.ready(facts);
     let summary = summary(facts, &ready, &calls);
     conditions.insert(ConditionType::Ready, ready);

@@ -9,9 +9,13 @@ use goodgo_render::{NotActive, Part};
 use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
+use super::super::dereference::Input;
 use super::{Facts, is_applied};
 
-/// Fields named in one message; the rest are counted.
+/// Begins the part of CallsResolved's message that names the callers whom this service doesn't accept.
+pub const REFUSED: &str = "refused callers: ";
+
+/// Fields or callers named in one message; the rest are counted.
 const NAMED: usize = 8;
 
 /// Conditions by type; those with negative polarity are there only while they are True.
@@ -152,6 +156,25 @@ impl Conditions {
         }
     }
 
+    /// Said to people at this side as well, and not held against the callee: refusing is its right.
+    pub(super) fn of_refused_callers(&mut self, input: &Input) {
+        let refused = &input.view.refused;
+        if refused.is_empty() {
+            return;
+        }
+        let namespace = &input.service.key.namespace;
+        let named = refused.iter().take(NAMED);
+        let named: Vec<String> =
+            named.map(|(caller, why)| format!("{} ({why})", caller.seen_from(namespace))).collect();
+        let message = format!("{REFUSED}{}{}", named.join(", "), more(refused.len()));
+        let state = self.0.entry(ConditionType::CallsResolved).or_insert_with(|| State {
+            status: ConditionStatus::True,
+            reason: "Resolved".to_owned(),
+            message: "no calls are declared".to_owned(),
+        });
+        state.message = format!("{}; {message}", state.message);
+    }
+
     fn progressing(&mut self, reason: &str, message: String) {
         // The first reason is the one that the others wait for.
         let state = State { status: ConditionStatus::True, reason: reason.to_owned(), message };
@@ -216,7 +239,10 @@ fn list(keys: &[ChildKey]) -> String {
 
 fn not_acted_on(fields: &[&str]) -> String {
     let named: Vec<&str> = fields.iter().take(NAMED).copied().collect();
-    let rest = fields.len().saturating_sub(NAMED);
-    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-    format!("accepted and not acted on by this version: {}{more}", named.join(", "))
+    format!("accepted and not acted on by this version: {}{}", named.join(", "), more(fields.len()))
+}
+
+fn more(all: usize) -> String {
+    let rest = all.saturating_sub(NAMED);
+    if rest == 0 { String::new() } else { format!(" and {rest} more") }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use goodgo_api::GoodGoService;
 use goodgo_api::conditions::Condition;
-use goodgo_fleet::{Declaration, Fleet, ServiceKey};
+use goodgo_fleet::{Declaration, Fleet, Refusal, ServiceKey};
 use goodgo_render::{ChildKind, NotActive, Part, PlatformConfig, Violation};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -131,6 +131,20 @@ fn a_missing_callee_holds_ready_back_and_is_listed() {
     assert!(said(&status).contains(&"CallsResolved=False/CalleeMissing".to_owned()));
     assert_eq!(status.calls[0].service, "iam-service");
     assert_eq!(status.summary.unwrap().calls, "0/1");
+}
+
+#[test]
+fn a_refused_caller_is_named_at_the_callee_and_does_not_gate() {
+    let mut input = minimal();
+    input.view.refused.insert(ServiceKey::new("shop", "b"), Refusal::CallerNotListed);
+    input.view.refused.insert(ServiceKey::new("web", "c"), Refusal::NamespaceNotListed);
+    let status = status_of(&input, &applied(Applied::default()), Some(&rollout(1, 1)));
+    let expected = ["Ready=True/Ready", "WorkloadAvailable=True/Available", "CallsResolved=True/Resolved"];
+    assert_eq!(said(&status), expected);
+    assert_eq!(
+        status.conditions[2].message,
+        "no calls are declared; refused callers: b (CallerNotListed), web/c (NamespaceNotListed)"
+    );
 }
 
 #[test]
