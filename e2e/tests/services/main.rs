@@ -17,6 +17,7 @@ mod healing;
 mod kubectl;
 mod policy;
 mod refused;
+mod restart;
 mod restricted;
 mod rollout;
 mod scaling;

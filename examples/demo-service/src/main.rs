@@ -13,6 +13,7 @@ mod routes;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -29,6 +30,7 @@ async fn main() -> anyhow::Result<()> {
         service: variable("SERVICE_NAME").unwrap_or_else(|| "demo".to_owned()),
         pod: variable("HOSTNAME").unwrap_or_default(),
         callees: Callees::new(|callee| variable(&Callees::variable(callee))),
+        sick: AtomicBool::new(false),
     };
     let port = match variable("PORT") {
         Some(port) => port.parse().with_context(|| format!("failed to read PORT: {port:?} is not a port"))?,

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -25,6 +26,8 @@ pub(crate) struct Demo {
     pub(crate) service: String,
     pub(crate) pod: String,
     pub(crate) callees: Callees,
+    /// Whether `/health/live` fails, until this process is restarted.
+    pub(crate) sick: AtomicBool,
 }
 
 type Shared = State<Arc<Demo>>;
@@ -36,7 +39,8 @@ pub(crate) fn router(demo: Arc<Demo>) -> Router {
         .route("/health/ready", get(ready))
         .route("/whoami", get(whoami))
         .route("/echo", post(echo))
-        .route("/burn", get(burn));
+        .route("/burn", get(burn))
+        .route("/sick", get(fall_sick));
     let own = match demo.service.as_str() {
         "iam-service" => Router::new().route("/internal/permissions/{id}", get(permissions)),
         "user-service" => Router::new().route("/users/{id}", get(user)),
@@ -48,8 +52,17 @@ pub(crate) fn router(demo: Arc<Demo>) -> Router {
     common.merge(own).with_state(demo)
 }
 
-async fn live() -> Json<Value> {
-    Json(json!({ "status": "ok", "timestamp": jiff::Timestamp::now().to_string() }))
+async fn live(State(demo): Shared) -> Response {
+    if demo.sick.load(Ordering::Relaxed) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "status": "sick" }))).into_response();
+    }
+    Json(json!({ "status": "ok", "timestamp": jiff::Timestamp::now().to_string() })).into_response()
+}
+
+/// From now on the liveness probe fails: what a hung app does, to see it restarted.
+async fn fall_sick(State(demo): Shared) -> Json<Value> {
+    demo.sick.store(true, Ordering::Relaxed);
+    Json(json!({ "status": "sick" }))
 }
 
 async fn ready() -> Json<Value> {
@@ -138,7 +151,12 @@ mod tests {
     /// Serves `service` on a free port; `callees` has the URLs of others.
     async fn serve(service: &str, callees: &[(&'static str, &str)]) -> String {
         let url = |callee| callees.iter().find(|(name, _)| *name == callee).map(|(_, url)| (*url).to_owned());
-        let demo = Demo { service: service.to_owned(), pod: "pod-1".to_owned(), callees: Callees::new(url) };
+        let demo = Demo {
+            service: service.to_owned(),
+            pod: "pod-1".to_owned(),
+            callees: Callees::new(url),
+            sick: AtomicBool::new(false),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router(Arc::new(demo))).await });
