@@ -6,7 +6,10 @@ use crate::validate::ValidatedService;
 use crate::{calls, hash, labels, pod};
 use goodgo_api::Protocol;
 use goodgo_fleet::FleetView;
-use goodgo_runtime_config::{self as runtime, Drain, FILE_NAME, RuntimeConfig, ServiceRef};
+use goodgo_runtime_config::{
+    self as runtime, Authentication, Drain, FILE_NAME, Health, Inbound, Observability, RuntimeConfig,
+    ServiceRef,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 
@@ -43,6 +46,13 @@ fn runtime_config(
             Protocol::Http | Protocol::Tcp => runtime::Protocol::Http,
         },
         calls: calls::targets(service, fleet, platform),
+        // Tokens are not mounted yet: nobody could prove anything.
+        inbound: Inbound {
+            authentication: Authentication { required: false, ..Authentication::default() },
+            ..Inbound::default()
+        },
+        health: Health::default(),
+        observability: Observability::default(),
         drain: Drain { settle_seconds, timeout_seconds },
     };
     config.revision = hash::hex(config.content()?.as_bytes(), 8);

@@ -12,7 +12,7 @@ pub mod ports;
 mod validate;
 
 pub use error::{Error, Violation};
-pub use model::{Call, Drain, Protocol, RuntimeConfig, Scheme, ServiceRef, Target, Unavailable, Version};
+pub use model::*;
 
 /// Key in the ConfigMap and name of the mounted file.
 pub const FILE_NAME: &str = "runtime.json";

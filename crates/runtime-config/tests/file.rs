@@ -3,8 +3,10 @@
 #![cfg(test)]
 
 use goodgo_runtime_config::{
-    Call, Drain, Error, MAX_FILE_BYTES, Protocol, RuntimeConfig, Scheme, ServiceRef, Version, json_schema,
-    parse,
+    AppProbe, AppProbes, Authentication, Cache, Call, CallPolicy, CallRoute, Caller, Check, CircuitBreaker,
+    Drain, Error, ForwardAuth, Health, Inbound, Issuer, Jwt, MAX_FILE_BYTES, Observability, Protocol,
+    Retries, Route, RouteAuth, RuntimeConfig, Scheme, ServiceRef, Target, TargetService, Tracing, Version,
+    json_schema, parse,
 };
 
 const WHOLE: &str = r#"{
@@ -37,6 +39,13 @@ const WHOLE: &str = r#"{
       }
     }
   },
+  "inbound": {
+    "authentication": {
+      "required": true,
+      "audience": "",
+      "keys": false
+    }
+  },
   "drain": {
     "settleSeconds": 5,
     "timeoutSeconds": 25
@@ -63,8 +72,152 @@ fn whole() -> RuntimeConfig {
         ]
         .map(|(name, call)| (name.to_owned(), call))
         .into(),
+        inbound: Inbound::default(),
+        health: Health::default(),
+        observability: Observability::default(),
         drain: Drain::default(),
     }
+}
+
+/// Every part set.
+fn rich() -> RuntimeConfig {
+    let policy = CallPolicy {
+        retries: Some(Retries::default()),
+        circuit_breaker: Some(CircuitBreaker::default()),
+        cache: Some(Cache { max_age_ms: 30_000 }),
+        routes: vec![CallRoute {
+            path: "/reports".to_owned(),
+            methods: vec!["GET".to_owned()],
+            timeout_ms: Some(30_000),
+            retries: None,
+        }],
+        ..CallPolicy::default()
+    };
+    let target = Target {
+        scheme: Scheme::Http,
+        host: "iam-service.shop.svc.cluster.local.".to_owned(),
+        port: 3001,
+        service: Some(TargetService {
+            pods: Some("_service._tcp.iam-service--pods.shop.svc.cluster.local.".to_owned()),
+            identity: true,
+        }),
+    };
+    let route = |name: &str, auth| Route {
+        name: name.to_owned(),
+        path: format!("/api/{name}"),
+        exact: false,
+        methods: vec!["GET".to_owned()],
+        strip_prefix: Some("/api".to_owned()),
+        auth,
+        timeout_ms: Some(1_000),
+        max_body_bytes: Some(1 << 20),
+        content_types: vec!["application/json".to_owned()],
+    };
+    let jwt = Jwt {
+        issuer: "https://id.example".to_owned(),
+        audience: "shop".to_owned(),
+        jwks: "https://id.example/keys".to_owned(),
+        claims: [("sub".to_owned(), "x-user-id".to_owned())].into(),
+    };
+    let forward = ForwardAuth {
+        call: "iam-service".to_owned(),
+        path: "/auth/verify".to_owned(),
+        headers: vec!["X-User-Id".to_owned()],
+    };
+    let probe = AppProbe { port: 3000, path: Some("/health/live".to_owned()), grpc: None, timeout_ms: 1_000 };
+    RuntimeConfig {
+        calls: [("iam-service".to_owned(), Call { target: Some(target), unavailable: None, policy })].into(),
+        inbound: Inbound {
+            authentication: Authentication {
+                required: true,
+                audience: "goodgo.io/shop/user-service".to_owned(),
+                issuers: vec![Issuer { issuer: "https://cluster".to_owned(), keys: Vec::new() }],
+                keys: true,
+            },
+            callers: vec![Caller {
+                name: "shop/order-service".to_owned(),
+                subject: "system:serviceaccount:shop:order-service".to_owned(),
+            }],
+            routes: vec![
+                route("users", RouteAuth { jwt: Some(jwt), ..RouteAuth::default() }),
+                route("orders", RouteAuth { forward: Some(forward), ..RouteAuth::default() }),
+                route("open", RouteAuth { none: true, ..RouteAuth::default() }),
+            ],
+            event_paths: vec!["/events/order-placed".to_owned()],
+        },
+        health: Health {
+            database: Some(Check { required: true, every_ms: 30_000 }),
+            app: Some(AppProbes { live: probe.clone(), ready: probe, startup: None }),
+            ..Health::default()
+        },
+        observability: Observability {
+            tracing: Some(Tracing { endpoint: "http://collector:4317".to_owned(), sampling_percent: 10 }),
+            app_metrics: None,
+        },
+        ..whole()
+    }
+}
+
+#[test]
+fn a_file_with_every_part_is_read_as_it_was_written() {
+    let text = rich().to_json().unwrap();
+    assert_eq!(parse(text.as_bytes()).unwrap(), rich(), "{text}");
+}
+
+/// The paths of what is wrong with the rich file after `change`.
+fn wrong(change: impl FnOnce(&mut RuntimeConfig)) -> Vec<String> {
+    let mut config = rich();
+    change(&mut config);
+    let Error::Invalid(violations) = config.to_json().unwrap_err() else { unreachable!() };
+    violations.into_iter().map(|violation| violation.path).collect()
+}
+
+#[test]
+fn every_bound_is_checked_where_it_stands() {
+    fn policy(config: &mut RuntimeConfig) -> &mut CallPolicy {
+        &mut config.calls.get_mut("iam-service").unwrap().policy
+    }
+    fn route(config: &mut RuntimeConfig) -> &mut Route {
+        &mut config.inbound.routes[0]
+    }
+    let call = "calls.iam-service";
+    assert_eq!(wrong(|c| policy(c).timeout_ms = 0), [format!("{call}.policy.timeoutMs")]);
+    assert_eq!(
+        wrong(|c| policy(c).idle_timeout_ms = Some(u64::MAX)),
+        [format!("{call}.policy.idleTimeoutMs")]
+    );
+    assert_eq!(wrong(|c| policy(c).concurrency = 0), [format!("{call}.policy.concurrency")]);
+    assert_eq!(
+        wrong(|c| policy(c).retries.as_mut().unwrap().attempts = 11),
+        [format!("{call}.policy.retries.attempts")]
+    );
+    assert_eq!(
+        wrong(|c| policy(c).circuit_breaker.as_mut().unwrap().error_percent = 101),
+        [format!("{call}.policy.circuitBreaker.errorPercent")]
+    );
+    assert_eq!(
+        wrong(|c| policy(c).routes[0].path = "reports".to_owned()),
+        [format!("{call}.policy.routes[0].path")]
+    );
+    assert_eq!(wrong(|c| route(c).strip_prefix = Some("/ap".to_owned())), ["inbound.routes[0].stripPrefix"]);
+    assert_eq!(wrong(|c| route(c).auth.none = true), ["inbound.routes[0].auth"]);
+    assert_eq!(wrong(|c| route(c).auth.jwt = None), ["inbound.routes[0].auth"]);
+    assert_eq!(wrong(|c| route(c).name = "open".to_owned()), ["inbound.routes[2].name"]);
+    assert_eq!(
+        wrong(|c| route(c).content_types.push("json".to_owned())),
+        ["inbound.routes[0].contentTypes[1]"]
+    );
+    assert_eq!(
+        wrong(|c| c.inbound.routes[1].auth.forward.as_mut().unwrap().call = "nobody".to_owned()),
+        ["inbound.routes[1].auth.forward.call"]
+    );
+    assert_eq!(wrong(|c| c.inbound.authentication.audience.clear()), ["inbound.authentication.audience"]);
+    assert_eq!(wrong(|c| c.inbound.callers[0].name = "order".to_owned()), ["inbound.callers[0].name"]);
+    assert_eq!(
+        wrong(|c| c.observability.tracing.as_mut().unwrap().endpoint = "collector:4317".to_owned()),
+        ["observability.tracing.endpoint"]
+    );
+    assert_eq!(wrong(|c| c.health.app.as_mut().unwrap().live.port = 0), ["health.app.live.port"]);
 }
 
 /// The violations' paths of `WHOLE` with one piece of text replaced.
@@ -143,7 +296,7 @@ fn addresses_are_hosts_too() {
 #[test]
 fn unknown_fields_versions_and_types_are_refused_with_line_and_column() {
     let error = decode_error(&WHOLE.replacen("settleSeconds", "settle", 1));
-    assert!(error.contains("unknown field `settle`") && error.contains("line 32 column"), "{error}");
+    assert!(error.contains("unknown field `settle`") && error.contains("line 39 column"), "{error}");
     assert!(decode_error(&WHOLE.replacen("v1alpha1", "v9", 1)).contains("expected `v1alpha1`"));
     assert!(decode_error(&WHOLE.replacen("\"HTTP\"", "\"SMTP\"", 1)).contains("SMTP"));
     assert!(decode_error(&WHOLE.replacen("3001", "70000", 1)).contains("70000"));

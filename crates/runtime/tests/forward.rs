@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
 use support::{
-    Running, assert_problem, config, full, get, http1, http2, mirror, nobody, saying, send, text, to,
+    Running, assert_problem, config, full, get, http1, http2, json, mirror, nobody, saying, send, text, to,
     upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -258,12 +258,16 @@ async fn failures_are_problems_that_name_their_reason() {
     ];
     let running = Running::start(gone, &config(calls)).await;
     assert_problem(send(running.service(), get("/")).await, 502, "ConnectFailed").await;
-    assert_problem(send(running.call("missing"), get("/")).await, 503, "CalleeMissing").await;
+    let missing = send(running.call("missing"), get("/")).await;
+    assert_eq!(missing.headers()["retry-after"], "1");
+    assert_problem(missing, 503, "CalleeMissing").await;
+    let problem = json(send(running.call("missing"), get("/")).await).await;
+    assert_eq!(problem["policy"], "calls.missing");
     assert_problem(send(running.call("down"), get("/")).await, 502, "ConnectFailed").await;
     assert_problem(send(running.call("unknown"), get("/")).await, 502, "NameNotResolved").await;
     assert_problem(send(running.addresses.gateway.unwrap(), get("/")).await, 404, "RouteNotDeclared").await;
     let metrics = running.admin("/metrics").await.1;
-    assert!(metrics.contains(r#"problems_total{listener="missing",reason="CalleeMissing"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"problems_total{listener="missing",reason="CalleeMissing"} 2"#), "{metrics}");
     assert!(metrics.contains(r#"requests_total{listener="down",code_class="5xx"} 1"#), "{metrics}");
     running.stop().await;
 }

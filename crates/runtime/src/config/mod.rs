@@ -128,7 +128,7 @@ impl Hot {
 
     /// None only for a call that has neither target nor reason, which validation has ruled out.
     fn route(&self, call: &Call, previous: Option<&Route>) -> Option<Route> {
-        let Call { target, unavailable } = call;
+        let Call { target, unavailable, policy: _ } = call;
         if let Some(target) = target {
             let origin = Origin::Callee(target.clone());
             return Some(match previous {

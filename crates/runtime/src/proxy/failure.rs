@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use goodgo_runtime_config::Unavailable;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Body;
@@ -120,6 +120,22 @@ impl Failure {
         })
     }
 
+    /// The declared policy that decided, as a path below `spec`, where one did.
+    pub(crate) fn policy(&self) -> Option<String> {
+        match self {
+            Self::Unavailable { call, .. } | Self::CallNotConfigured { call } => {
+                Some(format!("calls.{call}"))
+            }
+            Self::RouteNotDeclared => Some("gateway.routes".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// When it is worth trying again, where that is known: every 503 says so (RFC 9110 10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1))
+    }
+
     /// The answer to the client.
     pub(crate) fn response(&self) -> Response<Body> {
         let status = self.status();
@@ -130,11 +146,17 @@ impl Failure {
             "status": status.as_u16(),
             "detail": self.to_string(),
             "reason": self.reason(),
+            "policy": self.policy(),
         });
         let mut response = Response::new(Body::whole(problem.to_string()));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         response.headers_mut().insert(PROXY_STATUS, self.proxy_status());
+        if let Some(after) = self.retry_after() {
+            // Whole seconds, rounded up: a client that comes early is refused again.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }

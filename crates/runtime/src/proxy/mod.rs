@@ -14,6 +14,7 @@
 
 mod answer;
 mod body;
+pub(crate) mod deadline;
 mod failure;
 mod farewell;
 mod forward;

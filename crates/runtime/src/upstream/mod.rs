@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn callee(scheme: Scheme, host: &str, port: u16) -> Origin {
-        Origin::Callee(Target { scheme, host: host.to_owned(), port })
+        Origin::Callee(Target { scheme, host: host.to_owned(), port, service: None })
     }
 
     fn addressed(origin: Origin, version: Version, uri: &str, host: Option<&str>) -> Request<Body> {

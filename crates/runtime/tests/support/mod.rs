@@ -15,7 +15,10 @@ use bytes::Bytes;
 use clap::Parser;
 use goodgo_runtime::args::Args;
 use goodgo_runtime::runtime::{Addresses, Ended, Runtime};
-use goodgo_runtime_config::{Call, Drain, Protocol, RuntimeConfig, Scheme, ServiceRef, Version};
+use goodgo_runtime_config::{
+    Authentication, Call, Drain, Health, Inbound, Observability, Protocol, RuntimeConfig, Scheme, ServiceRef,
+    Version,
+};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -45,6 +48,12 @@ pub(crate) fn config(calls: impl IntoIterator<Item = (&'static str, Call)>) -> R
         service: ServiceRef { name: "user-service".to_owned(), namespace: "shop".to_owned() },
         protocol: Protocol::Http,
         calls: calls.into_iter().map(|(name, call)| (name.to_owned(), call)).collect(),
+        inbound: Inbound {
+            authentication: Authentication { required: false, ..Authentication::default() },
+            ..Inbound::default()
+        },
+        health: Health::default(),
+        observability: Observability::default(),
         drain: Drain { settle_seconds: 1, timeout_seconds: 5 },
     }
 }
