@@ -42,8 +42,6 @@ const CONCURRENCY: u16 = 8;
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Longest pause while somebody else's object is in the way: its removal is not seen by a watch.
 const BLOCKED: Duration = Duration::from_secs(60);
-/// Longest pause while the API server can't be reached.
-const UNREACHABLE: Duration = Duration::from_secs(30);
 /// No reconcile takes longer; a stuck connection must not hold a service for ever.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -140,7 +138,7 @@ fn retry(object: Arc<GoodGoService>, error: &Error, context: Arc<Context>) -> Ac
     warn!(namespace, service, reason = error.reason(), %error, "reconcile failed");
     let Ok(input) = dereference::dereference(object, &context) else { return Action::await_change() };
     let Input { service, .. } = input;
-    // An API server that comes back finds everybody waiting: not for minutes.
-    let longest = (!error.is_refusal()).then_some(UNREACHABLE);
-    Action::requeue(context.backoff.failed(&service.key, service.generation, longest, Instant::now()))
+    let pause =
+        context.backoff.failed(&service.key, service.generation, error.longest_pause(), Instant::now());
+    Action::requeue(pause)
 }

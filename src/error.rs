@@ -1,8 +1,13 @@
 //! What can go wrong; the variant's name is the label in metrics and the reason in conditions and Events.
 
+use std::time::Duration;
+
 use goodgo_render::{ChildKind, RenderError};
 
 use crate::controller::cache::ChildKey;
+
+/// How OwnerReferencesPermissionEnforcement begins to say that it does not know our kind.
+const NO_MAPPING: &str = "cannot find RESTMapping for APIVersion goodgo.io/";
 
 /// A failed reconcile, or a fault that ends the process.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,13 @@ pub enum Error {
         /// Why.
         source: kube::Error,
     },
+    /// The API server was told of GoodGoServices moments ago: where it enforces permissions on owner references, it looks up
+    /// kinds in a copy that it renews every 30 s.
+    #[error(
+        "the API server does not know the kind GoodGoService as an owner yet, up to 30 s after its CRD was installed; \
+         it is tried again by itself"
+    )]
+    OwnerKindNotKnownYet,
     /// The server refused to delete a child or could not be reached.
     #[error("failed to delete {} {name}: {}", kind.as_str(), said(source))]
     Prune {
@@ -54,13 +66,18 @@ pub enum Error {
     Incomplete(&'static str),
     /// The reconcile took too long.
     #[error("failed to reconcile within {0:?}")]
-    Timeout(std::time::Duration),
+    Timeout(Duration),
 }
 
 impl Error {
     /// A failure to apply the child at `key`.
     #[must_use]
     pub fn apply(key: &ChildKey, source: kube::Error) -> Self {
+        // The admission plug-in has no better mark than its sentence.
+        if matches!(&source, kube::Error::Api(status) if status.code == 403 && status.message.contains(NO_MAPPING))
+        {
+            return Self::OwnerKindNotKnownYet;
+        }
         Self::Apply { kind: key.kind, name: key.name.to_string(), source }
     }
 
@@ -75,6 +92,7 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Apply { .. } => "ApplyFailed",
+            Self::OwnerKindNotKnownYet => "OwnerKindNotKnownYet",
             Self::Prune { .. } => "PruneFailed",
             Self::Status(_) => "StatusFailed",
             Self::Unsettled { .. } => "Unsettled",
@@ -93,7 +111,20 @@ impl Error {
                 matches!(source, kube::Error::Api(status) if status.code < 500 && status.code != 429)
             }
             Self::Render(_) | Self::Incomplete(_) => true,
-            Self::Unsettled { .. } | Self::Answer { .. } | Self::Timeout(_) => false,
+            Self::OwnerKindNotKnownYet | Self::Unsettled { .. } | Self::Answer { .. } | Self::Timeout(_) => {
+                false
+            }
+        }
+    }
+
+    /// Longest pause between attempts, where the pause must not grow as long as that of a refusal: what ends by itself finds
+    /// everybody waiting.
+    #[must_use]
+    pub fn longest_pause(&self) -> Option<Duration> {
+        match self {
+            Self::OwnerKindNotKnownYet => Some(Duration::from_secs(4)),
+            error if error.is_refusal() => None,
+            _ => Some(Duration::from_secs(30)),
         }
     }
 
@@ -132,6 +163,16 @@ mod tests {
         assert_eq!(error.to_string(), "failed to apply Service a: exceeded quota: services");
         assert_eq!(error.reason(), "ApplyFailed");
         assert!(error.is_refusal() && !error.is_namespace_terminating());
+    }
+
+    #[test]
+    fn a_kind_that_was_installed_moments_ago_is_waited_for() {
+        let message = "serviceaccounts \"a--app\" is forbidden: cannot set blockOwnerDeletion in this case because cannot \
+                       find RESTMapping for APIVersion goodgo.io/v1alpha1 Kind GoodGoService: no matches for kind";
+        let error = refused(json!({"code": 403, "reason": "Forbidden", "message": message}));
+        assert_eq!(error.reason(), "OwnerKindNotKnownYet");
+        assert!(!error.is_refusal());
+        assert_eq!(error.longest_pause(), Some(Duration::from_secs(4)));
     }
 
     #[test]

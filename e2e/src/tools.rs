@@ -4,7 +4,7 @@
 //! each other, and a killed build leaves only a temporary name, so what is there is always whole.
 
 use crate::paths;
-use crate::progress::Step;
+use crate::progress::{Step, say};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -197,8 +197,11 @@ fn drop_build_cache() -> Result<()> {
     }
     let lock = File::create(paths::cache()?.join("go-build.lock"))
         .context("failed to open the build cache's lock")?;
-    if lock.try_lock().is_ok() {
-        fs::remove_dir_all(&go_cache).with_context(|| format!("failed to remove {}", go_cache.display()))?;
+    // Somebody who builds by hand in it may be in the way: that costs disk, and is no reason to stop here.
+    if lock.try_lock().is_ok()
+        && let Err(error) = fs::remove_dir_all(&go_cache)
+    {
+        say(&format!("left {} as it is: {error}", go_cache.display()));
     }
     Ok(())
 }

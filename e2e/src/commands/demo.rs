@@ -9,6 +9,7 @@ use goodgo_e2e::product::Images;
 use goodgo_e2e::progress::{Step, say};
 use goodgo_e2e::{http, product};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Where the examples live.
@@ -81,35 +82,46 @@ async fn wait_until_ready(kubectl: &Kubectl) -> Result<()> {
         let list = kubectl.run(&["get", "goodgoservices", "-n", NAMESPACE, "-o", "json"])?;
         let list: Value = serde_json::from_str(&list).context("failed to read the services")?;
         let services = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let waiting: Vec<String> = services.iter().filter_map(why_not_ready).collect();
+        let waiting: Vec<(String, String)> = services.iter().filter_map(why_not_ready).collect();
         if waiting.is_empty() && !services.is_empty() {
             step.done(&format!("{} ready", services.len()));
             return Ok(());
         }
         let (ready, all) = (services.len() - waiting.len(), services.len());
-        step.advance(ready as u64, Some(all as u64), &format!("waiting for {}", waiting.join("; ")));
+        step.advance(ready as u64, Some(all as u64), &format!("waiting for {}", summed_up(&waiting)));
         if step.elapsed() > PATIENCE {
             step.failed();
             let pods = kubectl.run(&["get", "pods", "-n", NAMESPACE])?;
+            let waiting: Vec<_> = waiting.iter().map(|(name, why)| format!("{name} ({why})")).collect();
             bail!("failed to see all services ready:\n  {}\n{pods}", waiting.join("\n  "));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
+/// Who waits, and why: a reason that several have in common is said once.
+fn summed_up(waiting: &[(String, String)]) -> String {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, why) in waiting {
+        by_reason.entry(why).or_default().push(name);
+    }
+    let groups = by_reason.iter().map(|(why, names)| format!("{} ({why})", names.join(", ")));
+    groups.collect::<Vec<_>>().join("; ")
+}
+
 /// The service's name and what its Ready condition says, unless it is ready.
-fn why_not_ready(service: &Value) -> Option<String> {
+fn why_not_ready(service: &Value) -> Option<(String, String)> {
     let name = service.pointer("/metadata/name")?.as_str()?;
     let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
     let ready =
         conditions.into_iter().flatten().find(|condition| condition.get("type") == Some(&"Ready".into()));
-    let Some(ready) = ready else { return Some(format!("{name} (no status)")) };
+    let Some(ready) = ready else { return Some((name.to_owned(), "no status".to_owned())) };
     let current = ready
         .get("observedGeneration")
         .is_none_or(|seen| Some(seen) == service.pointer("/metadata/generation"));
     let text = |field: &str| ready.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     (text("status") != "True" || !current)
-        .then(|| format!("{name} ({}: {})", text("reason"), text("message")))
+        .then(|| (name.to_owned(), format!("{}: {}", text("reason"), text("message"))))
 }
 
 /// Calls user-service from this machine, through its Service's address.
