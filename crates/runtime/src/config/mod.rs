@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use goodgo_runtime_config::{Call, RuntimeConfig, Unavailable};
 use serde::Serialize;
 
+use crate::discovery::Resolver;
 use crate::metrics::Metrics;
 use crate::upstream::{Origin, Tls, Upstream};
 
@@ -39,6 +40,7 @@ pub(crate) struct Hot {
     refused: Mutex<Option<Refused>>,
     loaded: tokio::sync::watch::Sender<bool>,
     tls: Tls,
+    resolver: Resolver,
     metrics: Arc<Metrics>,
 }
 
@@ -67,12 +69,13 @@ pub(crate) struct Report {
 }
 
 impl Hot {
-    pub(crate) fn new(tls: Tls, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(tls: Tls, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
             refused: Mutex::new(None),
             loaded: tokio::sync::watch::Sender::new(false),
             tls,
+            resolver,
             metrics,
         }
     }
@@ -133,7 +136,7 @@ impl Hot {
             let origin = Origin::Callee(target.clone());
             return Some(match previous {
                 Some(Route::To(upstream)) if *upstream.origin() == origin => Route::To(Arc::clone(upstream)),
-                _ => Route::To(Arc::new(Upstream::new(origin, self.tls.clone()))),
+                _ => Route::To(Arc::new(Upstream::new(origin, self.tls.clone(), self.resolver.clone()))),
             });
         }
         unavailable.clone().map(Route::Unavailable)

@@ -48,21 +48,50 @@ pub(crate) enum Failure {
     Tls { to: String, source: io::Error },
     /// The connection ended or broke the protocol before the answer's head.
     #[error("failed to get an answer from {to}: {detail}")]
-    Exchange { to: String, detail: String, closed: bool },
+    Exchange { to: String, detail: String, closed: bool, processed: Processed },
     /// The other end switched protocols unasked, or the client went away while switching.
     #[error("failed to switch protocols: {0}")]
     Upgrade(&'static str),
 }
 
+/// Whether the other end may have begun to work on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processed {
+    /// It has not seen it, or says that it did not act on it: any method may be sent again.
+    No,
+    /// Nobody here can know.
+    Unknown,
+}
+
 impl Failure {
-    /// A failure of an established connection to `to`.
+    /// A failure of an established connection to `to` once the request was, or may have been, written.
     pub(crate) fn exchange(to: &str, error: &hyper::Error) -> Self {
+        Self::on_connection(to, error, processed(error))
+    }
+
+    /// The same before a byte of the request was written.
+    pub(crate) fn unsent(to: &str, error: &hyper::Error) -> Self {
+        Self::on_connection(to, error, Processed::No)
+    }
+
+    fn on_connection(to: &str, error: &hyper::Error, processed: Processed) -> Self {
         let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
         let detail = match std::error::Error::source(error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        Self::Exchange { to: to.to_owned(), detail, closed }
+        Self::Exchange { to: to.to_owned(), detail, closed, processed }
+    }
+
+    /// Whether the callee can have seen the request; what was refused here counts as unseen only where it was to go out.
+    pub(crate) fn was_processed(&self) -> Processed {
+        match self {
+            Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Tls { .. } => {
+                Processed::No
+            }
+            Self::Exchange { processed, .. } => *processed,
+            _ => Processed::Unknown,
+        }
     }
 
     /// One CamelCase word: the problem's `reason` and the metric's label.
@@ -159,4 +188,16 @@ impl Failure {
         }
         response
     }
+}
+
+/// RFC 9113 8.7: a stream that was refused, or that is above the last one of a graceful GOAWAY, was not processed.
+fn processed(error: &hyper::Error) -> Processed {
+    let Some(error) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
+    else {
+        return Processed::Unknown;
+    };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Without an error, streams that the peer has begun are completed; only the others end with the GOAWAY.
+    let above_the_last = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    if error.is_remote() && (refused || above_the_last) { Processed::No } else { Processed::Unknown }
 }

@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 use tower::{Layer, Service};
 
 pub(crate) use self::body::Body;
-pub(crate) use self::failure::Failure;
+pub(crate) use self::failure::{Failure, Processed};
 use crate::config::Hot;
 use crate::drain::Lifecycle;
 use crate::metrics::ListenerMetrics;
