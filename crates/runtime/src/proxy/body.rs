@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
+use crate::inbound::Watch;
 use crate::metrics::Guard;
 use crate::upstream::Lease;
 
@@ -17,7 +18,12 @@ pub(crate) struct Body {
     lease: Option<Lease>,
     /// Counts the request as in flight until the body is dropped.
     in_flight: Option<Guard>,
+    /// Judges a request's body while it is read.
+    watch: Option<Box<Watch>>,
 }
+
+/// Why a body broke off.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Default)]
 enum Content {
@@ -42,7 +48,7 @@ impl Body {
 
     /// A response's body that holds its connection until it ends.
     pub(crate) fn leased(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), in_flight: None };
+        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), ..Self::default() };
         body.release_at_end();
         body
     }
@@ -50,6 +56,10 @@ impl Body {
     pub(crate) fn counted(mut self, guard: Guard) -> Self {
         self.in_flight = Some(guard);
         self
+    }
+
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(Box::new(watch));
     }
 
     fn release_at_end(&mut self) {
@@ -61,14 +71,8 @@ impl Body {
     }
 }
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+impl Body {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(_) => match std::mem::take(&mut self.content) {
@@ -89,6 +93,23 @@ impl HttpBody for Body {
                 }
                 Poll::Ready(frame)
             }
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = self.poll_content(cx).map_err(BodyError::from);
+        let ended = self.is_end_stream();
+        match &mut self.watch {
+            Some(watch) => watch.judge(frame, ended, cx),
+            None => frame,
         }
     }
 

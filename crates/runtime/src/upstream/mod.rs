@@ -20,7 +20,7 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 
 use self::connect::Connector;
 pub(crate) use self::http1::Lease;
-pub(crate) use self::tls::Tls;
+pub(crate) use self::tls::{Alpn, Tls};
 use crate::proxy::{Body, Failure};
 
 /// How long a connection to the app may idle. Shorter than the shortest keep-alive of common servers (gunicorn 2 s,
