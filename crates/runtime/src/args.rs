@@ -80,6 +80,26 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "1", env = "GOODGO_RUNTIME_WORKER_THREADS")]
     pub worker_threads: NonZeroUsize,
 
+    /// Folder with this pod's tokens: one file per call whose callee asks who calls, named after the call.
+    #[arg(long, value_name = "DIR", default_value = "/var/run/goodgo/tokens", env = "GOODGO_RUNTIME_TOKENS")]
+    pub tokens_dir: PathBuf,
+
+    /// Folder with fixed keys for callers without a runtime: one file per key, all valid at once.
+    #[arg(long, value_name = "DIR", default_value = "/etc/goodgo/keys", env = "GOODGO_RUNTIME_KEYS")]
+    pub keys_dir: PathBuf,
+
+    /// Time for a request's head from its first byte on; after it, 408.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub head_timeout: u32,
+
+    /// Time for which the client of an unfinished body may send nothing; after it, 408. Streams of gRPC have none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub body_timeout: u32,
+
+    /// Connections that one listener has open at once; further ones wait in the accept queue.
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub max_connections: NonZeroUsize,
+
     /// PEM file with trust anchors for https calls, in addition to the public ones that are built in.
     #[arg(long, value_name = "FILE", env = "GOODGO_RUNTIME_TLS_CA_FILE")]
     pub tls_ca_file: Option<PathBuf>,

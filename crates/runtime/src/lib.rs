@@ -5,7 +5,7 @@
 //! | port | address | who calls | what answers |
 //! | --- | --- | --- | --- |
 //! | 14001 `service` | pod | callers in the cluster | the app, through [`proxy`]'s service stack |
-//! | 14002 `gateway` | pod | the gateway | declared routes only; none is declared yet, so 404 |
+//! | 14002 `gateway` | pod | the gateway | the app, on declared routes only |
 //! | 14010 `admin` | pod | kubelet, operator, monitoring | `/live` `/ready` `/startup` `/config` `/metrics` |
 //! | 14011 `drain` | pod | the kubelet, from the app container's preStop hook | `GET /drain`, once the pod is drained |
 //! | 14100… | 127.0.0.1 | the app | one listener per declared call, forwarded to the call's target |
@@ -13,7 +13,8 @@
 //! Ports, the app's port and paths come from the command line ([`args`]) and are frozen for a pod's life; everything
 //! else is in the file and hot ([`config`]). [`runtime`] puts the parts together and is the place to start reading.
 //!
-//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), one plain thread watches the file.
+//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), plain threads watch the file and the
+//! identities' folders.
 
 pub mod args;
 pub mod runtime;
@@ -24,6 +25,9 @@ mod config;
 mod discovery;
 mod drain;
 mod error;
+mod head;
+mod identity;
+mod inbound;
 mod metrics;
 mod proxy;
 mod server;

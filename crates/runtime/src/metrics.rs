@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     config_good: Gauge,
     config_info: Family<RevisionLabel, Gauge>,
     draining: Gauge,
+    concurrency_limit: Gauge,
 }
 
 impl Metrics {
@@ -82,6 +83,12 @@ impl Metrics {
         registry.register("config_info", "Revision in force", config_info.clone());
         let draining = Gauge::default();
         registry.register("draining", "1 once the pod is on its way out", draining.clone());
+        let concurrency_limit = Gauge::default();
+        registry.register(
+            "inbound_concurrency_limit",
+            "Requests that the app may have at once",
+            concurrency_limit.clone(),
+        );
         Arc::new(Self {
             registry,
             requests,
@@ -92,6 +99,7 @@ impl Metrics {
             config_good,
             config_info,
             draining,
+            concurrency_limit,
         })
     }
 
@@ -120,6 +128,11 @@ impl Metrics {
     pub(crate) fn config_refused(&self) {
         self.config_loads.get_or_create(&ResultLabel { result: "refused" }).inc();
         self.config_good.set(0);
+    }
+
+    /// Shows the inbound limit.
+    pub(crate) fn concurrency_limit(&self) -> Gauge {
+        self.concurrency_limit.clone()
     }
 
     pub(crate) fn draining(&self) {

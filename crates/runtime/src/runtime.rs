@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::admin::{self, Admin};
@@ -20,9 +21,11 @@ use crate::config::Hot;
 use crate::config::watch::Watcher;
 use crate::discovery::Resolver;
 use crate::drain::{Drain, Lifecycle};
+use crate::identity::Identity;
+use crate::inbound;
 use crate::metrics::Metrics;
 use crate::proxy;
-use crate::server::Bound;
+use crate::server::{Bound, Bounds};
 use crate::survival;
 use crate::upstream::{Origin, Tls, Upstream};
 
@@ -36,8 +39,7 @@ pub struct Runtime {
     addresses: Addresses,
     listeners: Listeners,
     state: Arc<Admin>,
-    tls: Tls,
-    resolver: Resolver,
+    shared: Shared,
     /// The service and gateway listeners and what they have open.
     inbound: Lifecycle,
     /// The calls' listeners: they work until the process ends, as the app may call while it finishes.
@@ -46,6 +48,15 @@ pub struct Runtime {
     app_port: Option<u16>,
     grace: Duration,
     _watcher: Watcher,
+}
+
+/// What the stacks of several listeners are made of.
+#[derive(Debug)]
+struct Shared {
+    tls: Tls,
+    resolver: Resolver,
+    identity: Identity,
+    bounds: Bounds,
 }
 
 /// Why a runtime ended.
@@ -119,6 +130,11 @@ impl Runtime {
             calls: calls.iter().map(|(name, bound)| (name.clone(), bound.address)).collect(),
         };
 
+        let identity = Identity::start(
+            &args.tokens_dir,
+            args.calls.iter().map(|call| call.name.clone()),
+            args.keys_dir.clone(),
+        )?;
         let metrics = Metrics::new();
         let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), Arc::clone(&metrics)));
         let watcher = {
@@ -138,8 +154,16 @@ impl Runtime {
             addresses,
             listeners: Listeners { inbound, calls },
             state,
-            tls,
-            resolver,
+            shared: Shared {
+                tls,
+                resolver,
+                identity,
+                bounds: Bounds {
+                    head: Duration::from_secs(args.head_timeout.into()),
+                    body: Duration::from_secs(args.body_timeout.into()),
+                    connections: args.max_connections.get(),
+                },
+            },
             inbound: lifecycle,
             outbound: Lifecycle::new(),
             app_port: args.app_port,
@@ -172,21 +196,11 @@ impl Runtime {
 
     /// Serves until `told` resolves or a drained pod goes on living, then finishes promptly.
     pub async fn run(self, told: impl Future<Output = ()>) -> Ended {
-        let Self {
-            addresses: _,
-            listeners,
-            state,
-            tls,
-            resolver,
-            inbound,
-            outbound,
-            app_port,
-            grace,
-            _watcher,
-        } = self;
+        let Self { addresses: _, listeners, state, shared, inbound, outbound, app_port, grace, _watcher } =
+            self;
         let serving = async {
             state.hot.loaded().await;
-            start(listeners, &state, (tls, resolver), &inbound, &outbound);
+            start(listeners, &state, &shared, &inbound, &outbound);
             state.started.store(true, Ordering::Release);
             std::future::pending::<()>().await;
         };
@@ -204,25 +218,31 @@ impl Runtime {
 }
 
 /// Gives every listener its stack.
-fn start(
-    listeners: Listeners,
-    state: &Admin,
-    (tls, resolver): (Tls, Resolver),
-    inbound: &Lifecycle,
-    outbound: &Lifecycle,
-) {
+fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecycle, outbound: &Lifecycle) {
     let Listeners { inbound: to_app, calls } = listeners;
+    let Shared { tls, resolver, identity, bounds } = shared;
     if let Some(Inbound { app_port, service, gateway }) = to_app {
-        let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls, resolver));
+        let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls.clone(), resolver.clone()));
+        let parts = inbound::Parts {
+            hot: Arc::clone(&state.hot),
+            keys: Arc::clone(&identity.keys),
+            tokens: Arc::clone(&identity.tokens),
+            limiter: Arc::new(inbound::Limiter::new(Instant::now(), state.metrics.concurrency_limit())),
+            stall_limit: bounds.body,
+        };
         let metrics = state.metrics.listener("service");
-        service.serve(proxy::service(app, inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
+        let stack = proxy::service(Arc::clone(&app), parts.clone(), inbound.clone(), Arc::clone(&metrics));
+        service.serve(stack, *bounds, inbound, metrics);
         let metrics = state.metrics.listener("gateway");
-        gateway.serve(proxy::gateway(inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
+        let stack = proxy::gateway(app, parts, inbound.clone(), Arc::clone(&metrics));
+        gateway.serve(stack, *bounds, inbound, metrics);
     }
     for (name, bound) in calls {
         let metrics = state.metrics.listener(&name);
-        let stack = proxy::call(&name, Arc::clone(&state.hot), outbound.clone(), Arc::clone(&metrics));
-        bound.serve(stack, outbound, metrics);
+        let tokens = Arc::clone(&identity.tokens);
+        let stack =
+            proxy::call(&name, Arc::clone(&state.hot), tokens, outbound.clone(), Arc::clone(&metrics));
+        bound.serve(stack, *bounds, outbound, metrics);
     }
 }
 

@@ -14,14 +14,19 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 use crate::drain::{Lifecycle, Phase};
+use crate::head::{Busy, Clocked, Timed};
 use crate::metrics::ListenerMetrics;
 use crate::proxy::Stack;
 
-/// Largest head of an HTTP/1.1 message, and so the buffer that a connection can grow to, in bytes.
+/// Largest head of a message, and so the buffer that an HTTP/1.1 connection can grow to, in bytes; then 431.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Most header fields of a request; then 431. It is hyper's own limit for HTTP/1.1: setting it to the same would make it
+/// allocate memory for each head.
+pub(crate) const MAX_HEADERS: usize = 100;
 /// Bytes of one HTTP/2 stream that may be under way unread. Bounds memory, and a stream's throughput per round trip.
 pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection together.
@@ -29,10 +34,16 @@ pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one HTTP/2 stream that may wait to be written.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 const HTTP2_MAX_STREAMS: u32 = 1000;
+/// [`MAX_HEAD_BYTES`], as HTTP/2 counts them (RFC 9113 6.5.2).
+const HTTP2_MAX_HEAD: u32 = 64 * 1024;
 
-/// How long a connection may wait for a request's head, which includes idling between requests. Longer than common
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(30);
+const HTTP2_PING_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a connection may idle between requests. Longer than common
 /// clients keep theirs (Go and Traefik 90 s, Java 300 s): who closes first must be the client, or a request gets lost.
-const HEAD_LIMIT: Duration = Duration::from_secs(310);
+const IDLE_LIMIT: Duration = Duration::from_secs(310);
 /// How long a connection that was accepted at the very end may take to send its request.
 const LATE_LIMIT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, most likely.
@@ -41,6 +52,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No method of HTTP/1.1 starts with these (PRI is reserved, RFC 9113 11.6).
 const PREFACE_START: usize = 4;
+
+/// How long the first byte may be alone before we look again whether it is HTTP/2; doubled each time.
+const PEEK_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PEEK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients may take of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Time for a request's head from its first byte on.
+    pub(crate) head: Duration,
+    /// Time without a byte of an unfinished body.
+    pub(crate) body: Duration,
+    /// Open connections.
+    pub(crate) connections: usize,
+}
 
 /// A listener with its address bound.
 #[derive(Debug)]
@@ -60,33 +86,46 @@ impl Bound {
     }
 
     /// Accepts on a task of `lifecycle` until [`Phase::Finishing`].
-    pub(crate) fn serve<S: Stack>(self, stack: S, lifecycle: &Lifecycle, metrics: Arc<ListenerMetrics>) {
+    pub(crate) fn serve<S: Stack>(
+        self,
+        stack: S,
+        bounds: Bounds,
+        lifecycle: &Lifecycle,
+        metrics: Arc<ListenerMetrics>,
+    ) {
         tracing::info!(listener = metrics.name(), address = %self.address, "listening");
-        lifecycle.open().spawn(accept(self.listener, stack, lifecycle.clone(), metrics));
+        lifecycle.open().spawn(accept(self.listener, stack, bounds, lifecycle.clone(), metrics));
     }
 }
 
 async fn accept<S: Stack>(
     listener: TcpListener,
     stack: S,
+    bounds: Bounds,
     lifecycle: Lifecycle,
     metrics: Arc<ListenerMetrics>,
 ) {
-    let spawn = |stream: TcpStream| {
+    let spawn = |stream: TcpStream, place: Option<OwnedSemaphorePermit>| {
         let connection = metrics.connection();
-        let serving = serve(stream, stack.clone(), lifecycle.clone(), Arc::clone(&metrics));
+        let serving = serve(stream, stack.clone(), bounds, lifecycle.clone(), Arc::clone(&metrics));
         lifecycle.open().spawn(async move {
             serving.await;
-            drop(connection);
+            drop((connection, place));
         });
+    };
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    // Waits for a place first: who finds none waits in the kernel's queue, and the drain goes on.
+    let next = async || {
+        let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+        Ok::<_, io::Error>((listener.accept().await?.0, place))
     };
     let mut finishing = pin!(lifecycle.reached(Phase::Finishing));
     loop {
         tokio::select! {
             biased;
             () = &mut finishing => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => spawn(stream),
+            accepted = next() => match accepted {
+                Ok((stream, place)) => spawn(stream, Some(place)),
                 Err(error) => {
                     tracing::warn!(listener = metrics.name(), %error, "failed to accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -96,14 +135,20 @@ async fn accept<S: Stack>(
     }
     // The kernel has completed these handshakes already; closing the listener would reset them.
     while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        spawn(stream);
+        spawn(stream, None);
     }
 }
 
-async fn serve<S: Stack>(stream: TcpStream, stack: S, lifecycle: Lifecycle, metrics: Arc<ListenerMetrics>) {
-    let result = match is_http2(&stream, &lifecycle).await {
+async fn serve<S: Stack>(
+    stream: TcpStream,
+    stack: S,
+    bounds: Bounds,
+    lifecycle: Lifecycle,
+    metrics: Arc<ListenerMetrics>,
+) {
+    let result = match is_http2(&stream, bounds.head, &lifecycle).await {
         Ok(Some(true)) => serve_http2(stream, stack, &lifecycle).await,
-        Ok(Some(false)) => serve_http1(stream, stack, &lifecycle).await,
+        Ok(Some(false)) => serve_http1(stream, stack, bounds.head, &lifecycle).await,
         Ok(None) => return,
         Err(error) => {
             tracing::debug!(listener = metrics.name(), %error, "connection ended before its first byte");
@@ -116,9 +161,10 @@ async fn serve<S: Stack>(stream: TcpStream, stack: S, lifecycle: Lifecycle, metr
 }
 
 /// Looks at the first bytes without taking them; none when the client sent nothing for too long.
-async fn is_http2(stream: &TcpStream, lifecycle: &Lifecycle) -> io::Result<Option<bool>> {
+async fn is_http2(stream: &TcpStream, head: Duration, lifecycle: &Lifecycle) -> io::Result<Option<bool>> {
     stream.set_nodelay(true)?;
     let mut start = [0_u8; PREFACE_START];
+    let (mut pause, mut waited) = (PEEK_PAUSE, Duration::ZERO);
     let peeking = async {
         loop {
             let length = stream.peek(&mut start).await?;
@@ -129,13 +175,18 @@ async fn is_http2(stream: &TcpStream, lifecycle: &Lifecycle) -> io::Result<Optio
             if length == PREFACE_START {
                 return Ok(Some(true));
             }
-            // Readable already, so peek would spin until the rest arrives.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // Readable already, so peek would spin until the rest arrives. HTTP/1.1's limit ends it if it does not.
+            if waited >= head / 2 {
+                return Ok(Some(false));
+            }
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(LONGEST_PEEK_PAUSE);
         }
     };
     let silent = async {
         tokio::select! {
-            () = tokio::time::sleep(HEAD_LIMIT) => {}
+            () = tokio::time::sleep(IDLE_LIMIT) => {}
             () = late(lifecycle) => {}
         }
     };
@@ -155,15 +206,22 @@ async fn late(lifecycle: &Lifecycle) {
 /// HTTP/1.1: while settling, each response closes its connection (the stack says so to the client), so that clients that
 /// are active move away by themselves. What still idles when the drain is finishing is closed here; what carries a
 /// request ends with its response.
-async fn serve_http1<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycle) -> hyper::Result<()> {
+async fn serve_http1<S: Stack>(
+    stream: TcpStream,
+    stack: S,
+    head: Duration,
+    lifecycle: &Lifecycle,
+) -> hyper::Result<()> {
     // Accepted late, with its first byte here: it ends with its first response anyway.
     let late_comer = lifecycle.phase() > Phase::Serving;
+    let busy = Arc::new(Busy::default());
+    let service = Clocked::new(TowerToHyperService::new(stack), Arc::clone(&busy));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(IDLE_LIMIT)
         .half_close(false)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(stack))
+        .serve_connection(TokioIo::new(Timed::new(stream, busy, head)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ending =
@@ -186,6 +244,9 @@ async fn serve_http2<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycl
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_send_buf_size(HTTP2_SEND_BUFFER)
         .max_concurrent_streams(HTTP2_MAX_STREAMS)
+        .max_header_list_size(HTTP2_MAX_HEAD)
+        .keep_alive_interval(HTTP2_PING_EVERY)
+        .keep_alive_timeout(HTTP2_PING_LIMIT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(stack));
     let mut connection = pin!(connection);
     tokio::select! {

@@ -15,6 +15,7 @@ use goodgo_runtime_config::{Call, RuntimeConfig, Unavailable};
 use serde::Serialize;
 
 use crate::discovery::Resolver;
+use crate::inbound::Rules;
 use crate::metrics::Metrics;
 use crate::upstream::{Origin, Tls, Upstream};
 
@@ -23,6 +24,7 @@ use crate::upstream::{Origin, Tls, Upstream};
 pub(crate) struct Snapshot {
     pub(crate) config: RuntimeConfig,
     pub(crate) routes: BTreeMap<String, Route>,
+    pub(crate) inbound: Rules,
     loaded_at: SystemTime,
 }
 
@@ -115,6 +117,7 @@ impl Hot {
             self.metrics.config_accepted(&config.revision);
             return;
         }
+        let inbound = Rules::new(&config, previous.as_ref().map(|snapshot| &snapshot.inbound), &self.tls);
         let previous = previous.as_ref().map(|snapshot| &snapshot.routes);
         let routes = config
             .calls
@@ -125,7 +128,12 @@ impl Hot {
             .collect();
         tracing::info!(revision = %config.revision, calls = config.calls.len(), "configuration in force");
         self.metrics.config_accepted(&config.revision);
-        self.current.store(Some(Arc::new(Snapshot { config, routes, loaded_at: SystemTime::now() })));
+        self.current.store(Some(Arc::new(Snapshot {
+            config,
+            routes,
+            inbound,
+            loaded_at: SystemTime::now(),
+        })));
         self.loaded.send_replace(true);
     }
 

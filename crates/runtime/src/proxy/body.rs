@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
+use crate::inbound::Watch;
 use crate::metrics::Guard;
 use crate::upstream::{InFlight, Lease, Stream};
 
@@ -17,6 +18,8 @@ pub(crate) struct Body {
     held: Held,
     /// Counts the request as in flight until the body is dropped.
     in_flight: Option<Guard>,
+    /// Judges a request's body while it is read.
+    watch: Option<Box<Watch>>,
 }
 
 /// What an answer occupies of its upstream.
@@ -39,6 +42,8 @@ impl Held {
         }
     }
 }
+/// Why a body broke off.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Default)]
 enum Content {
@@ -89,6 +94,10 @@ impl Body {
         self
     }
 
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(Box::new(watch));
+    }
+
     fn release_at_end(&mut self) {
         if self.is_end_stream() {
             self.held.release();
@@ -96,14 +105,8 @@ impl Body {
     }
 }
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+impl Body {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(_) => match std::mem::take(&mut self.content) {
@@ -121,6 +124,23 @@ impl HttpBody for Body {
                 }
                 Poll::Ready(frame)
             }
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = self.poll_content(cx).map_err(BodyError::from);
+        let ended = self.is_end_stream();
+        match &mut self.watch {
+            Some(watch) => watch.judge(frame, ended, cx),
+            None => frame,
         }
     }
 

@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Body;
+use crate::inbound::Refusal;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// RFC 9209: tells the runtime's own failures from the callee's.
@@ -52,6 +53,14 @@ pub(crate) enum Failure {
     /// The other end switched protocols unasked, or the client went away while switching.
     #[error("failed to switch protocols: {0}")]
     Upgrade(&'static str),
+    /// The pod has no token for a callee that asks who calls.
+    #[error(
+        "failed to call {call}: there is no readable token for it in this pod; see that its volume is mounted"
+    )]
+    IdentityUnavailable { call: String },
+    /// The request does not reach the app.
+    #[error(transparent)]
+    Inbound(#[from] Refusal),
 }
 
 /// Whether the other end may have begun to work on a request.
@@ -109,6 +118,8 @@ impl Failure {
             Self::Exchange { closed: true, .. } => "ConnectionClosed",
             Self::Exchange { closed: false, .. } => "ProtocolError",
             Self::Upgrade(_) => "UpgradeFailed",
+            Self::IdentityUnavailable { .. } => "IdentityUnavailable",
+            Self::Inbound(refusal) => refusal.reason(),
         }
     }
 
@@ -124,6 +135,8 @@ impl Failure {
             | Self::Exchange { .. }
             | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::IdentityUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Inbound(refusal) => refusal.status(),
         }
     }
 
@@ -146,6 +159,8 @@ impl Failure {
             Self::Exchange { closed: true, .. } => "goodgo-runtime; error=connection_terminated",
             Self::Exchange { closed: false, .. } => "goodgo-runtime; error=http_protocol_error",
             Self::Upgrade(_) => "goodgo-runtime; error=http_upgrade_failed",
+            Self::IdentityUnavailable { .. } => "goodgo-runtime; error=proxy_configuration_error",
+            Self::Inbound(refusal) => refusal.proxy_status(),
         })
     }
 
@@ -156,6 +171,8 @@ impl Failure {
                 Some(format!("calls.{call}"))
             }
             Self::RouteNotDeclared => Some("gateway.routes".to_owned()),
+            Self::IdentityUnavailable { call } => Some(format!("calls.{call}")),
+            Self::Inbound(refusal) => refusal.policy(),
             _ => None,
         }
     }
@@ -185,6 +202,9 @@ impl Failure {
             // Whole seconds, rounded up: a client that comes early is refused again.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::Inbound(refusal) = self {
+            refusal.write(response.headers_mut());
         }
         response
     }

@@ -41,7 +41,7 @@ pub(crate) use self::http2::Stream;
 pub(crate) use self::peer::InFlight;
 use self::peer::Peer;
 use self::pods::Pods;
-pub(crate) use self::tls::Tls;
+pub(crate) use self::tls::{Alpn, Tls};
 use crate::discovery::Resolver;
 use crate::proxy::{Body, Failure};
 

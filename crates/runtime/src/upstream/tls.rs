@@ -18,7 +18,7 @@ use crate::Error;
 
 /// What is spoken inside; each has its own connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alpn {
+pub(crate) enum Alpn {
     Http1,
     Http2,
 }
@@ -52,7 +52,7 @@ impl Tls {
     }
 
     /// Handshake with `host` over `stream`; a final dot of the name is not part of SNI (RFC 6066 3).
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         host: &str,
         stream: TcpStream,

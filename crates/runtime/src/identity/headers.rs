@@ -1,0 +1,143 @@
+//! Headers that tell identities or carry the platform's own news: nobody but the runtime sets what the app sees of them.
+
+use std::collections::HashSet;
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
+
+use crate::proxy::deadline::TIMEOUT_MS;
+
+/// A caller's token, bare (no scheme).
+pub(crate) const SERVICE_AUTH: HeaderName = HeaderName::from_static("x-service-auth");
+/// A fixed key.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
+/// What the app is told about its caller: `namespace/name`, or `key`.
+pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-goodgo-caller");
+/// What an app that was called with a fixed key is told.
+pub(crate) const CALLED_WITH_KEY: HeaderValue = HeaderValue::from_static("key");
+/// `low`: work that is shed first.
+pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priority");
+
+/// All of the platform's headers begin with it, those of later versions too.
+const PREFIX: &[u8] = b"x-goodgo-";
+
+/// Names that a client can't speak through.
+///
+/// An underscore counts as a hyphen: servers in the tradition of CGI (WSGI, Rack, PHP) hand both to the app as one name,
+/// so that `X_Goodgo_Caller` would be read as the runtime's word.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Protected {
+    /// Lower case, with hyphens.
+    names: HashSet<Box<[u8]>>,
+    /// Whether a deadline is taken too: outside, nobody has a say in how long the app may work.
+    deadline: bool,
+}
+
+impl Protected {
+    /// Of the service port: what the caller's runtime tells ours. The deadline stays, the next hop counts on it.
+    pub(crate) fn inside() -> Self {
+        Self::default()
+    }
+
+    /// Of the gateway port: those, and `names`, which the routes' authentication sets.
+    pub(crate) fn outside<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { names: names.into_iter().map(|name| canonical(name.as_bytes())).collect(), deadline: true }
+    }
+
+    /// Removes them from a head or from trailers.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        // Collected first: the names borrow from the map that they are removed from. Mostly there are none.
+        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.contains(name)).cloned().collect();
+        for name in forged {
+            headers.remove(name);
+        }
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        let bytes = name.as_str().as_bytes();
+        if !self.deadline && *name == TIMEOUT_MS {
+            return false;
+        }
+        let underscored = bytes.contains(&b'_');
+        // Without underscores there is nothing to allocate.
+        if underscored { self.has(&canonical(bytes)) } else { self.has(bytes) }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        name.starts_with(PREFIX)
+            || name == SERVICE_AUTH.as_str().as_bytes()
+            || name == API_KEY.as_str().as_bytes()
+            || self.names.contains(name)
+    }
+}
+
+fn canonical(name: &[u8]) -> Box<[u8]> {
+    name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(protected: &Protected, names: &[&'static str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for name in names {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("1"));
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("2"));
+        }
+        protected.strip(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        left.sort_unstable();
+        left
+    }
+
+    const SENT: [&str; 9] = [
+        "X-Goodgo-Caller",
+        "x_goodgo_caller",
+        "x-goodgo-of-tomorrow",
+        "x-service-auth",
+        "X_Service-Auth",
+        "x-internal-api-key",
+        "x-user-id",
+        "X_User_Id",
+        "x-goodgo-timeout-ms",
+    ];
+
+    #[test]
+    fn inside_the_platforms_headers_go_and_the_deadline_stays() {
+        assert_eq!(left(&Protected::inside(), &SENT), ["x-goodgo-timeout-ms", "x-user-id", "x_user_id"]);
+    }
+
+    #[test]
+    fn outside_the_routes_headers_and_the_deadline_go_as_well() {
+        let none: Vec<String> = Vec::new();
+        assert_eq!(left(&Protected::outside(["X-User-Id"]), &SENT), none);
+    }
+
+    /// Every header whose name an app could take for a protected one is gone, and no other is.
+    #[test]
+    fn a_hundred_thousand_random_names_are_removed_exactly_when_a_cgi_server_would_confuse_them() {
+        let protected = Protected::outside(["X-User-Id", "x-role"]);
+        let mut random = fastrand::Rng::with_seed(7);
+        let seeds =
+            ["x-user-id", "x-role", "x-goodgo-caller", "x-service-auth", "accept", "x-roles", "xuser-id"];
+        for _ in 0..100_000 {
+            let mut name = random.choice(seeds).unwrap().as_bytes().to_vec();
+            for byte in &mut name {
+                match random.u8(..8) {
+                    0 if *byte == b'-' => *byte = b'_',
+                    1 => *byte = byte.to_ascii_uppercase(),
+                    2 if random.u8(..16) == 0 => *byte = b'z',
+                    _ => {}
+                }
+            }
+            let cgi = String::from_utf8(name.clone()).unwrap().to_ascii_uppercase().replace('-', "_");
+            let confused = ["X_USER_ID", "X_ROLE", "X_SERVICE_AUTH"].contains(&cgi.as_str())
+                || cgi.starts_with("X_GOODGO_");
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_bytes(&name).unwrap(), HeaderValue::from_static("x"));
+            protected.strip(&mut headers);
+            assert_eq!(headers.is_empty(), confused, "{}", String::from_utf8_lossy(&name));
+        }
+    }
+}

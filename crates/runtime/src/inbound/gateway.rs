@@ -1,0 +1,155 @@
+//! The gateway port: declared routes alone, each for whom it is declared.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::header::HeaderName;
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Response};
+use hyper::body::Body as _;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::limit::{Admitted, Limit};
+use super::path::{below, normal};
+use super::route::{Auth, Rule, Table};
+use super::{Parts, Refusal, check_count};
+use crate::identity::unix_now;
+use crate::proxy::deadline::Deadline;
+use crate::proxy::{Body, Failure};
+
+/// What was taken off the path, for apps that make links.
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Lets declared routes through.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway<S> {
+    limit: Limit<S>,
+    parts: Parts,
+}
+
+impl<S> Gateway<S> {
+    pub(crate) fn new(inner: S, parts: Parts) -> Self {
+        let limit = Limit::new(inner, Arc::clone(&parts.limiter), parts.stall_limit);
+        Self { limit, parts }
+    }
+}
+
+impl<S> Service<Request<Body>> for Gateway<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Failure, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Failure;
+    type Future = BoxFuture<'static, Result<Response<Body>, Failure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let snapshot = self.parts.hot.current();
+        let table = snapshot.as_ref().map(|snapshot| &snapshot.inbound.routes);
+        let routed = table.ok_or(Failure::RouteNotDeclared).and_then(|table| route(table, &mut request));
+        let (mut limit, parts) = (self.limit.clone(), self.parts.clone());
+        Box::pin(async move {
+            let Routed { rule, asked, admitted } = routed?;
+            let serving = async {
+                if let Some(answer) = authenticate(&rule, &asked, &mut request, &parts).await? {
+                    return Ok(answer);
+                }
+                limit.serve(request, admitted).await
+            };
+            match rule.timeout {
+                None => serving.await,
+                Some(limit) => tokio::time::timeout(limit, serving).await.unwrap_or_else(|_| {
+                    Err(Refusal::RouteTimeout { route: rule.name.clone(), limit }.into())
+                }),
+            }
+        })
+    }
+}
+
+/// A request that is what the app is to see of it.
+struct Routed {
+    rule: Arc<Rule>,
+    /// What the client asked for.
+    asked: Uri,
+    admitted: Admitted,
+}
+
+/// Finds the route, and makes the request what the app is to see of it.
+fn route(table: &Table, request: &mut Request<Body>) -> Result<Routed, Failure> {
+    check_count(request.headers())?;
+    let asked = request.uri().clone();
+    let path = normal(asked.path()).map_err(Refusal::PathNotNormal)?;
+    let rule = match table.find(&path, request.method()) {
+        Ok(rule) => Arc::clone(rule),
+        Err(None) => return Err(Failure::RouteNotDeclared),
+        Err(Some(refusal)) => return Err(refusal.into()),
+    };
+    let seen = match &rule.strip_prefix {
+        None => &*path,
+        Some((prefix, _)) => match below(&path, prefix) {
+            Some("") => "/",
+            Some(rest) => rest,
+            None => return Err(Failure::RouteNotDeclared),
+        },
+    };
+    // As it came and as the app will see it.
+    if table.closed.contains(&path) || table.closed.contains(seen) {
+        return Err(Refusal::EventPath.into());
+    }
+    if !request.body().is_end_stream() && !rule.takes(request.headers()) {
+        return Err(Refusal::MediaType { route: rule.name.clone() }.into());
+    }
+    if seen != asked.path() {
+        *request.uri_mut() = with_path(&asked, seen)?;
+    }
+    let headers = request.headers_mut();
+    table.protected.strip(headers);
+    headers.remove(FORWARDED_PREFIX);
+    if let Some((_, prefix)) = &rule.strip_prefix {
+        headers.insert(FORWARDED_PREFIX, prefix.clone());
+    }
+    if let Some(timeout) = rule.timeout {
+        let now = Instant::now();
+        // The app's own calls must not outlast the client's patience.
+        Deadline::after(timeout, now).write(headers, now);
+    }
+    let admitted =
+        Admitted { low_priority: false, max_body: rule.max_body, protected: Arc::clone(&table.protected) };
+    Ok(Routed { rule, asked, admitted })
+}
+
+/// Tells the app who the user is; some: the user is told something else instead.
+async fn authenticate(
+    rule: &Rule,
+    asked: &Uri,
+    request: &mut Request<Body>,
+    parts: &Parts,
+) -> Result<Option<Response<Body>>, Failure> {
+    match &rule.auth {
+        Auth::None => Ok(None),
+        Auth::Jwt(jwt) => {
+            jwt.authenticate(request.headers_mut(), unix_now()).await?;
+            Ok(None)
+        }
+        Auth::Forward(forward) => forward.authenticate(asked, request, parts).await,
+    }
+}
+
+fn with_path(uri: &Uri, path: &str) -> Result<Uri, Failure> {
+    let text = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    let malformed = || Failure::Malformed("its path can't be written");
+    parts.path_and_query = Some(PathAndQuery::try_from(text).map_err(|_| malformed())?);
+    Uri::from_parts(parts).map_err(|_| malformed())
+}

@@ -1,0 +1,335 @@
+//! How many requests the app may have at once: as many as it serves without getting much slower.
+//!
+//! The rule is the gradient of Netflix's concurrency-limits: after each window of samples
+//! `limit = limit × min(1, tolerance × baseline ÷ latency) + √limit`. What differs, and why, is in ADR 10: the baseline is
+//! not a long average, which overload would drag along with it, but what requests take when few are in flight. It is
+//! learned from quiet windows; under pressure, a short probe holds the limit at its floor and measures it anew.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
+
+/// Never fewer at once: an app whose latency says nothing about its load must not be strangled.
+pub(super) const FLOOR: usize = 10;
+/// As many as a caller's own default for one callee.
+const START: usize = 256;
+const CEILING: usize = 16_384;
+/// How much slower than the baseline is still well.
+const TOLERANCE: f64 = 2.0;
+/// The limit at most halves in one window.
+const STEEPEST: f64 = 0.5;
+/// A window ends when it has both.
+const WINDOW: Duration = Duration::from_millis(100);
+const WINDOW_SAMPLES: u32 = 32;
+/// Or when it has become this old, for services with little traffic.
+const LONGEST_WINDOW: Duration = Duration::from_secs(5);
+/// Weight of a quiet window in the baseline.
+const QUIET_WEIGHT: f64 = 0.2;
+/// Time between probes.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBE_SAMPLES: u32 = 50;
+/// A probe that has this many samples may end after [`PROBE_LIMIT`]; with fewer it is given up after [`PROBE_GIVE_UP`].
+const PROBE_FEW_SAMPLES: u32 = 10;
+const PROBE_LIMIT: Duration = Duration::from_millis(500);
+const PROBE_GIVE_UP: Duration = Duration::from_secs(3);
+
+/// The limit and what is in flight under it.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    in_flight: AtomicUsize,
+    /// What is in force: [`FLOOR`] during a probe, and [`CEILING`] until there is a sample. An app that speaks in streams
+    /// alone gives none, and is not limited.
+    limit: AtomicUsize,
+    /// Most in flight during the window.
+    peak: AtomicUsize,
+    /// Whether the window has turned somebody away.
+    shed: AtomicBool,
+    /// Shows the limit.
+    gauge: Gauge,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    /// Seconds that a request takes when few are in flight.
+    baseline: Option<f64>,
+    window: Window,
+    probe: Option<Probe>,
+    probed_at: Option<Instant>,
+}
+
+/// Samples since `start`.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    start: Instant,
+    count: u32,
+    /// Seconds.
+    sum: f64,
+}
+
+impl Window {
+    fn new(start: Instant) -> Self {
+        Self { start, count: 0, sum: 0.0 }
+    }
+
+    fn add(&mut self, seconds: f64) {
+        self.count += 1;
+        self.sum += seconds;
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / f64::from(self.count.max(1))
+    }
+}
+
+#[derive(Debug)]
+struct Probe {
+    since: Instant,
+    /// Of requests that began when what had queued up was done; none until then.
+    measured: Option<Window>,
+}
+
+impl Limiter {
+    pub(crate) fn new(now: Instant, gauge: Gauge) -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            limit: AtomicUsize::new(CEILING),
+            peak: AtomicUsize::new(0),
+            shed: AtomicBool::new(false),
+            gauge,
+            state: Mutex::new(State {
+                limit: to_float(START),
+                baseline: None,
+                window: Window::new(now),
+                probe: None,
+                probed_at: None,
+            }),
+        }
+    }
+
+    /// Whether one more may start; of low priority only while a quarter of the limit is free for others.
+    pub(crate) fn admits(&self, low_priority: bool) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let limit = if low_priority { limit - limit / 4 } else { limit };
+        let admitted = self.in_flight.load(Ordering::Relaxed) < limit;
+        if !admitted {
+            self.shed.store(true, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// One more is in flight.
+    pub(crate) fn enter(&self) {
+        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        if now > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// One is not any more.
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn put(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.gauge.set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// A request that began at `started` was answered at `now`.
+    pub(crate) fn sample(&self, started: Instant, now: Instant) {
+        let seconds = now.saturating_duration_since(started).as_secs_f64();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.probe.is_some() {
+            self.probe(&mut state, started, seconds, now);
+            return;
+        }
+        state.window.add(seconds);
+        let age = now.saturating_duration_since(state.window.start);
+        if age < WINDOW || state.window.count < WINDOW_SAMPLES && age < LONGEST_WINDOW {
+            return;
+        }
+        self.close_window(&mut state, now);
+    }
+
+    fn close_window(&self, state: &mut State, now: Instant) {
+        let latency = state.window.mean();
+        state.window = Window::new(now);
+        let peak = self.peak.swap(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
+        let shed = self.shed.swap(false, Ordering::Relaxed);
+        if to_float(peak) * 2.0 < state.limit && !shed {
+            // Quiet: the limit decides nothing, and this is what requests take.
+            state.baseline = Some(match state.baseline {
+                Some(baseline) => baseline + (latency - baseline) * QUIET_WEIGHT,
+                None => latency,
+            });
+            self.put(to_count(state.limit));
+            return;
+        }
+        let due = state.probed_at.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
+        if shed && due {
+            state.probe = Some(Probe { since: now, measured: None });
+            state.probed_at = Some(now);
+            self.put(FLOOR);
+            return;
+        }
+        if let Some(baseline) = state.baseline {
+            let gradient = (TOLERANCE * baseline / latency.max(f64::MIN_POSITIVE)).clamp(STEEPEST, 1.0);
+            state.limit =
+                (state.limit * gradient + state.limit.sqrt()).clamp(to_float(FLOOR), to_float(CEILING));
+        }
+        self.put(to_count(state.limit));
+    }
+
+    fn probe(&self, state: &mut State, started: Instant, seconds: f64, now: Instant) {
+        let Some(probe) = &mut state.probe else { return };
+        let age = now.saturating_duration_since(probe.since);
+        let Some(measured) = &mut probe.measured else {
+            // What had queued up is still being served, at the app's full speed.
+            if self.in_flight.load(Ordering::Relaxed) <= FLOOR {
+                probe.measured = Some(Window::new(now));
+            } else if age >= PROBE_GIVE_UP {
+                self.end_probe(state, None, now);
+            }
+            return;
+        };
+        if started >= measured.start {
+            measured.add(seconds);
+        }
+        let enough = measured.count >= PROBE_SAMPLES
+            || measured.count >= PROBE_FEW_SAMPLES
+                && now.saturating_duration_since(measured.start) >= PROBE_LIMIT;
+        if enough {
+            let baseline = measured.mean();
+            self.end_probe(state, Some(baseline), now);
+        } else if age >= PROBE_GIVE_UP {
+            self.end_probe(state, None, now);
+        }
+    }
+
+    fn end_probe(&self, state: &mut State, baseline: Option<f64>, now: Instant) {
+        state.baseline = baseline.or(state.baseline);
+        state.probe = None;
+        state.window = Window::new(now);
+        self.peak.store(0, Ordering::Relaxed);
+        self.shed.store(false, Ordering::Relaxed);
+        self.put(to_count(state.limit));
+    }
+}
+
+/// Exact: limits are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn to_float(count: usize) -> f64 {
+    count as f64
+}
+
+/// In range: clamped between [`FLOOR`] and [`CEILING`].
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn to_count(limit: f64) -> usize {
+    limit as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh(start: Instant) -> Limiter {
+        Limiter::new(start, Gauge::default())
+    }
+
+    fn in_force(limiter: &Limiter) -> usize {
+        limiter.limit.load(Ordering::Relaxed)
+    }
+
+    /// An app with `workers` that each take `service` seconds, simulated in steps of one millisecond: returns how many
+    /// were served in each second, what the limit was at its end, and the worst latency in it in milliseconds.
+    fn simulate(
+        limiter: &Limiter,
+        start: Instant,
+        seconds: u64,
+        workers: usize,
+        service_ms: impl Fn(u64) -> u64,
+        per_ms: f64,
+    ) -> Vec<(u64, usize, u64)> {
+        let mut queue: std::collections::VecDeque<u64> = std::collections::VecDeque::new();
+        let mut busy: Vec<(u64, u64)> = Vec::new();
+        let mut owed = 0.0;
+        let mut report = Vec::new();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for second in 0..seconds {
+            let (mut served, mut worst) = (0, 0);
+            for ms in second * 1000..(second + 1) * 1000 {
+                busy.retain(|(arrived, done)| {
+                    if *done > ms {
+                        return true;
+                    }
+                    served += 1;
+                    worst = worst.max(ms - arrived);
+                    limiter.leave();
+                    limiter.sample(at(*arrived), at(ms));
+                    false
+                });
+                owed += per_ms;
+                while owed >= 1.0 {
+                    owed -= 1.0;
+                    if limiter.admits(false) {
+                        limiter.enter();
+                        queue.push_back(ms);
+                    }
+                }
+                while busy.len() < workers && !queue.is_empty() {
+                    busy.push((queue.pop_front().unwrap(), ms + service_ms(ms)));
+                }
+            }
+            report.push((served, in_force(limiter), worst));
+        }
+        report
+    }
+
+    #[test]
+    fn at_three_times_the_capacity_the_app_stays_busy_and_quick() {
+        let start = Instant::now();
+        let limiter = fresh(start);
+        // 8 workers × 20 ms = 400 a second.
+        let report = simulate(&limiter, start, 60, 8, |_| 20, 1.2);
+        for (second, (served, limit, worst)) in report.iter().enumerate().skip(3) {
+            assert!(*served >= 380, "second {second}: {served} of 400; {report:?}");
+            assert!(*worst <= 200, "second {second}: {worst} ms at a limit of {limit}; {report:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_that_got_slower_for_good_is_not_strangled() {
+        let start = Instant::now();
+        let limiter = fresh(start);
+        // Waits for something slow, 400 at once at ease: first 100 ms, later 1 s.
+        let slower = |ms| if ms < 20_000 { 100 } else { 1000 };
+        let report = simulate(&limiter, start, 120, 10_000, slower, 0.4);
+        assert_eq!(report[19].0, 400, "{report:?}");
+        let (served, limit, _) = report[119];
+        assert!(served >= 390 && limit >= 400, "{report:?}");
+    }
+
+    #[test]
+    fn the_limit_never_falls_below_its_floor_and_low_priority_goes_first() {
+        let start = Instant::now();
+        let limiter = fresh(start);
+        simulate(&limiter, start, 30, 1, |ms| 5 + ms / 100, 2.0);
+        assert!(in_force(&limiter) >= FLOOR);
+        let limiter = fresh(start);
+        limiter.limit.store(START, Ordering::Relaxed);
+        while limiter.admits(true) {
+            limiter.enter();
+        }
+        assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START - START / 4);
+        assert!(limiter.admits(false), "a quarter is left for normal work");
+        while limiter.admits(false) {
+            limiter.enter();
+        }
+        assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START);
+    }
+}
