@@ -160,7 +160,7 @@ async fn clients_that_go_away_at_once_are_not_the_pods_fault() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_ended_by_the_limit_on_what_is_unacknowledged() {
+async fn a_machine_that_is_gone_is_left_out_after_three_requests() {
     // A full accept queue drops the handshakes of further clients: to them the callee is a machine that is gone.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -37,7 +37,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// None for a target that needs no DNS: its host is an address.
+    /// What to look up for `target`, or its address when the host is one.
     pub(crate) fn of(target: &Target) -> Result<Self, SocketAddr> {
         let Target { scheme: _, host, port, service } = target;
         if let Ok(ip) = host.parse::<IpAddr>() {
@@ -54,15 +54,20 @@ impl Resolver {
     /// # Errors
     /// [`Error::Resolver`] when the library refuses the configuration.
     pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, Error> {
-        let (config, mut options) = match server {
+        let (config, options) = match server {
             Some(server) => (ResolverConfig::from_name_servers(vec![at(server)]), ResolverOpts::default()),
             None => system(),
         };
+        Self::with(config, options)
+    }
+
+    /// With these servers and search list, and limits of our own.
+    fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, Error> {
         options.timeout = QUERY_LIMIT;
         options.attempts = QUERY_RETRIES;
         options.num_concurrent_reqs = SERVERS_AT_ONCE;
         options.ip_strategy =
-            if has_ipv4() { LookupIpStrategy::Ipv4thenIpv6 } else { LookupIpStrategy::Ipv6thenIpv4 };
+            if prefers_ipv4() { LookupIpStrategy::Ipv4thenIpv6 } else { LookupIpStrategy::Ipv6thenIpv4 };
         // One cache is enough, and a refresh must reach the server.
         options.cache_size = 0;
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
@@ -149,14 +154,10 @@ fn at(server: SocketAddr) -> NameServerConfig {
     config
 }
 
-/// resolv.conf(5): a machine without that file, or without a server in it, asks itself.
 fn system() -> (ResolverConfig, ResolverOpts) {
     match read_system_conf() {
-        Ok((config, options)) => {
-            // The domain of the machine's own name is no part of the search list in a pod.
-            let (_, search, servers) = config.into_parts();
-            (ResolverConfig::from_parts(None, search, servers), options)
-        }
+        Ok((config, options)) => (searched(config), options),
+        // resolv.conf(5): a machine without that file, or without a server in it, asks itself.
         Err(error) => {
             tracing::warn!(%error, "no usable /etc/resolv.conf; asking the DNS server on 127.0.0.1");
             let local = NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]));
@@ -165,10 +166,19 @@ fn system() -> (ResolverConfig, ResolverOpts) {
     }
 }
 
+/// Only the search list counts: the domain of the machine's own name is no part of it in a pod.
+fn searched(config: ResolverConfig) -> ResolverConfig {
+    let (_, search, servers) = config.into_parts();
+    ResolverConfig::from_parts(None, search, servers)
+}
+
 /// Whether names with addresses of both families are to be used over IPv4, which every dual-stack peer has: unless IPv6
 /// is the only family with a way out. `connect` on a UDP socket asks the routing table and sends nothing.
-fn has_ipv4() -> bool {
+fn prefers_ipv4() -> bool {
     let routed = |from: &str, to: &str| UdpSocket::bind(from).is_ok_and(|socket| socket.connect(to).is_ok());
     // Addresses for documentation (RFC 5737, RFC 3849): the way to them is the default route.
     routed("0.0.0.0:0", "192.0.2.1:9") || !routed("[::]:0", "[2001:db8::1]:9")
 }
+
+#[cfg(test)]
+mod tests;
