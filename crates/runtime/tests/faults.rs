@@ -110,10 +110,11 @@ async fn a_resetting_pod_is_left_out_after_three_requests() {
     let healthy = saying("ok").await;
     let running = running(&dns, &[resetting.address, healthy.address]).await;
     let mut failed = 0;
-    for _ in 0..200 {
+    for _ in 0..60 {
         failed += usize::from(status(&running).await != StatusCode::OK);
     }
-    assert_eq!(failed, 3, "it may have worked on them, so they are not sent again here");
+    // It may have worked on them, so they are not sent again here. One more is a probe, should this take five seconds.
+    assert!((3..=4).contains(&failed), "{failed} of 60 failed");
     running.stop().await;
 }
 

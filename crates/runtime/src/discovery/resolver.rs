@@ -1,6 +1,7 @@
 //! One look at DNS. Nothing is kept here: [`super::follow`] does, with rules of its own.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -45,6 +46,12 @@ impl Query {
         }
         let pods = service.as_ref().and_then(|TargetService { pods, identity: _ }| pods.clone());
         Ok(Self { pods, host: host.clone(), port: *port })
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pods.as_deref().unwrap_or(&self.host))
     }
 }
 
