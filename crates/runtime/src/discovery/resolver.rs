@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use goodgo_runtime_config::{Target, TargetService};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
@@ -21,12 +24,18 @@ use crate::Error;
 const QUERY_LIMIT: Duration = Duration::from_millis(400);
 /// Times that a query is sent again when no server answered it.
 const QUERY_RETRIES: usize = 2;
-/// Servers that are asked at the same time; the first good answer counts.
-const SERVERS_AT_ONCE: usize = 2;
+/// Most servers that are asked (resolv.conf(5): MAXNS).
+const MOST_SERVERS: usize = 3;
 
 /// Asks the DNS servers of `/etc/resolv.conf`, or one that is given. Cheap to clone.
+///
+/// All servers are asked at the same time and the first that knows counts: one that is dead costs nothing, and an error
+/// of one is not taken for an answer while another may have one. (The library's own pool ends with the first error.)
 #[derive(Debug, Clone)]
-pub(crate) struct Resolver(TokioResolver);
+pub(crate) struct Resolver(Arc<[Server]>);
+
+#[derive(Debug)]
+struct Server(TokioResolver);
 
 /// What is looked up for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,19 +81,39 @@ impl Resolver {
     fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, Error> {
         options.timeout = QUERY_LIMIT;
         options.attempts = QUERY_RETRIES;
-        options.num_concurrent_reqs = SERVERS_AT_ONCE;
         options.ip_strategy =
             if prefers_ipv4() { LookupIpStrategy::Ipv4thenIpv6 } else { LookupIpStrategy::Ipv6thenIpv4 };
         // One cache is enough, and a refresh must reach the server.
         options.cache_size = 0;
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options;
-        builder.build().map(Self).map_err(|error| Error::Resolver(error.to_string()))
+        let (domain, search, servers) = config.into_parts();
+        let only = |server| {
+            let config = ResolverConfig::from_parts(domain.clone(), search.clone(), vec![server]);
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            *builder.options_mut() = options.clone();
+            builder.build().map(Server)
+        };
+        let servers: Result<Arc<[_]>, _> = servers.into_iter().take(MOST_SERVERS).map(only).collect();
+        servers.map(Self).map_err(|error| Error::Resolver(error.to_string()))
     }
 
+    /// One look, at all servers.
+    pub(super) async fn find(&self, query: &Query) -> Result<Found, LookupError> {
+        let mut asked: FuturesUnordered<_> = self.0.iter().map(|server| server.find(query)).collect();
+        let mut failed = LookupError::Failed("there is no DNS server to ask".to_owned());
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Err(LookupError::Failed(reason)) => failed = LookupError::Failed(reason),
+                definite => return definite,
+            }
+        }
+        Err(failed)
+    }
+}
+
+impl Server {
     /// The pods' addresses, each with the port that its SRV record names; the host's addresses when there is no such
     /// record. Without ready pods that is the Service's address, where connecting fails with a clear reason.
-    pub(super) async fn find(&self, query: &Query) -> Result<Found, LookupError> {
+    async fn find(&self, query: &Query) -> Result<Found, LookupError> {
         let Query { pods, host, port } = query;
         if let Some(pods) = pods {
             match self.pods(name(pods)?).await {
