@@ -110,10 +110,11 @@ async fn a_resetting_pod_is_left_out_after_three_requests() {
     let healthy = saying("ok").await;
     let running = running(&dns, &[resetting.address, healthy.address]).await;
     let mut failed = 0;
-    for _ in 0..200 {
+    for _ in 0..60 {
         failed += usize::from(status(&running).await != StatusCode::OK);
     }
-    assert_eq!(failed, 3, "it may have worked on them, so they are not sent again here");
+    // It may have worked on them, so they are not sent again here. One more is a probe, should this take five seconds.
+    assert!((3..=4).contains(&failed), "{failed} of 60 failed");
     running.stop().await;
 }
 
@@ -160,7 +161,7 @@ async fn clients_that_go_away_at_once_are_not_the_pods_fault() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_ended_by_the_limit_on_what_is_unacknowledged() {
+async fn a_machine_that_is_gone_is_left_out_after_three_requests() {
     // A full accept queue drops the handshakes of further clients: to them the callee is a machine that is gone.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -42,6 +42,8 @@ type Derive<T> = Box<dyn Fn(Option<&Arc<T>>, &[SocketAddr]) -> Arc<T> + Send + S
 pub(crate) struct Followed<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
+    /// For logs.
+    name: String,
     state: ArcSwap<State<T>>,
     /// Whether a request came since the task looked last.
     used: AtomicBool,
@@ -77,8 +79,10 @@ impl<T: Send + Sync + 'static> Followed<T> {
         query: Query,
         derive: impl Fn(Option<&Arc<T>>, &[SocketAddr]) -> Arc<T> + Send + Sync + 'static,
     ) -> Self {
+        let name = query.to_string();
         let query = Arc::new(query);
         Self::with(
+            name,
             move || {
                 let (resolver, query) = (resolver.clone(), Arc::clone(&query));
                 Box::pin(async move { resolver.find(&query).await })
@@ -88,10 +92,12 @@ impl<T: Send + Sync + 'static> Followed<T> {
     }
 
     fn with(
+        name: String,
         look: impl Fn() -> BoxFuture<'static, Result<Found, LookupError>> + Send + Sync + 'static,
         derive: impl Fn(Option<&Arc<T>>, &[SocketAddr]) -> Arc<T> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Shared {
+            name,
             state: ArcSwap::from_pointee(State::Resting(None)),
             used: AtomicBool::new(false),
             following: Mutex::new(false),
@@ -177,17 +183,17 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     /// Publishes what a look brought; returns the pause until the next.
     fn take(&self, looked: Result<Found, LookupError>, trouble: &mut Trouble) -> Duration {
-        let last = self.last();
+        let (last, name) = (self.last(), &self.name);
         let (state, pause) = match looked {
             Ok(Found { addresses, ttl }) => {
                 if let Some(since) = std::mem::take(trouble).since {
-                    tracing::info!(seconds = since.elapsed().as_secs(), "name resolution works again");
+                    tracing::info!(%name, seconds = since.elapsed().as_secs(), "name resolution works again");
                 }
                 (State::Known((self.derive)(last.as_ref(), &addresses)), refresh_after(ttl))
             }
             Err(error) => {
                 if trouble.since.is_none() {
-                    tracing::warn!(%error, stale = last.is_some(), "name resolution failed");
+                    tracing::warn!(%name, %error, stale = last.is_some(), "name resolution failed");
                 }
                 let bearable = trouble.count(&error);
                 match last.filter(|_| bearable) {

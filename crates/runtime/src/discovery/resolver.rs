@@ -1,10 +1,14 @@
 //! One look at DNS. Nothing is kept here: [`super::follow`] does, with rules of its own.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use goodgo_runtime_config::{Target, TargetService};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
@@ -20,12 +24,18 @@ use crate::Error;
 const QUERY_LIMIT: Duration = Duration::from_millis(400);
 /// Times that a query is sent again when no server answered it.
 const QUERY_RETRIES: usize = 2;
-/// Servers that are asked at the same time; the first good answer counts.
-const SERVERS_AT_ONCE: usize = 2;
+/// Most servers that are asked (resolv.conf(5): MAXNS).
+const MOST_SERVERS: usize = 3;
 
 /// Asks the DNS servers of `/etc/resolv.conf`, or one that is given. Cheap to clone.
+///
+/// All servers are asked at the same time and the first that knows counts: one that is dead costs nothing, and an error
+/// of one is not taken for an answer while another may have one. (The library's own pool ends with the first error.)
 #[derive(Debug, Clone)]
-pub(crate) struct Resolver(TokioResolver);
+pub(crate) struct Resolver(Arc<[Server]>);
+
+#[derive(Debug)]
+struct Server(TokioResolver);
 
 /// What is looked up for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +47,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// None for a target that needs no DNS: its host is an address.
+    /// What to look up for `target`, or its address when the host is one.
     pub(crate) fn of(target: &Target) -> Result<Self, SocketAddr> {
         let Target { scheme: _, host, port, service } = target;
         if let Ok(ip) = host.parse::<IpAddr>() {
@@ -48,31 +58,62 @@ impl Query {
     }
 }
 
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pods.as_deref().unwrap_or(&self.host))
+    }
+}
+
 impl Resolver {
     /// With `server` alone, or the system's configuration.
     ///
     /// # Errors
     /// [`Error::Resolver`] when the library refuses the configuration.
     pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, Error> {
-        let (config, mut options) = match server {
+        let (config, options) = match server {
             Some(server) => (ResolverConfig::from_name_servers(vec![at(server)]), ResolverOpts::default()),
             None => system(),
         };
-        options.timeout = QUERY_LIMIT;
-        options.attempts = QUERY_RETRIES;
-        options.num_concurrent_reqs = SERVERS_AT_ONCE;
-        options.ip_strategy =
-            if has_ipv4() { LookupIpStrategy::Ipv4thenIpv6 } else { LookupIpStrategy::Ipv6thenIpv4 };
-        // One cache is enough, and a refresh must reach the server.
-        options.cache_size = 0;
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options;
-        builder.build().map(Self).map_err(|error| Error::Resolver(error.to_string()))
+        Self::with(config, options)
     }
 
+    /// With these servers and search list, and limits of our own.
+    fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, Error> {
+        options.timeout = QUERY_LIMIT;
+        options.attempts = QUERY_RETRIES;
+        options.ip_strategy =
+            if prefers_ipv4() { LookupIpStrategy::Ipv4thenIpv6 } else { LookupIpStrategy::Ipv6thenIpv4 };
+        // One cache is enough, and a refresh must reach the server.
+        options.cache_size = 0;
+        let (domain, search, servers) = config.into_parts();
+        let only = |server| {
+            let config = ResolverConfig::from_parts(domain.clone(), search.clone(), vec![server]);
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            *builder.options_mut() = options.clone();
+            builder.build().map(Server)
+        };
+        let servers: Result<Arc<[_]>, _> = servers.into_iter().take(MOST_SERVERS).map(only).collect();
+        servers.map(Self).map_err(|error| Error::Resolver(error.to_string()))
+    }
+
+    /// One look, at all servers.
+    pub(super) async fn find(&self, query: &Query) -> Result<Found, LookupError> {
+        let mut asked: FuturesUnordered<_> = self.0.iter().map(|server| server.find(query)).collect();
+        let mut failed = LookupError::Failed("there is no DNS server to ask".to_owned());
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Err(LookupError::Failed(reason)) => failed = LookupError::Failed(reason),
+                definite => return definite,
+            }
+        }
+        Err(failed)
+    }
+}
+
+impl Server {
     /// The pods' addresses, each with the port that its SRV record names; the host's addresses when there is no such
     /// record. Without ready pods that is the Service's address, where connecting fails with a clear reason.
-    pub(super) async fn find(&self, query: &Query) -> Result<Found, LookupError> {
+    async fn find(&self, query: &Query) -> Result<Found, LookupError> {
         let Query { pods, host, port } = query;
         if let Some(pods) = pods {
             match self.pods(name(pods)?).await {
@@ -149,14 +190,10 @@ fn at(server: SocketAddr) -> NameServerConfig {
     config
 }
 
-/// resolv.conf(5): a machine without that file, or without a server in it, asks itself.
 fn system() -> (ResolverConfig, ResolverOpts) {
     match read_system_conf() {
-        Ok((config, options)) => {
-            // The domain of the machine's own name is no part of the search list in a pod.
-            let (_, search, servers) = config.into_parts();
-            (ResolverConfig::from_parts(None, search, servers), options)
-        }
+        Ok((config, options)) => (searched(config), options),
+        // resolv.conf(5): a machine without that file, or without a server in it, asks itself.
         Err(error) => {
             tracing::warn!(%error, "no usable /etc/resolv.conf; asking the DNS server on 127.0.0.1");
             let local = NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]));
@@ -165,10 +202,19 @@ fn system() -> (ResolverConfig, ResolverOpts) {
     }
 }
 
+/// Only the search list counts: the domain of the machine's own name is no part of it in a pod.
+fn searched(config: ResolverConfig) -> ResolverConfig {
+    let (_, search, servers) = config.into_parts();
+    ResolverConfig::from_parts(None, search, servers)
+}
+
 /// Whether names with addresses of both families are to be used over IPv4, which every dual-stack peer has: unless IPv6
 /// is the only family with a way out. `connect` on a UDP socket asks the routing table and sends nothing.
-fn has_ipv4() -> bool {
+fn prefers_ipv4() -> bool {
     let routed = |from: &str, to: &str| UdpSocket::bind(from).is_ok_and(|socket| socket.connect(to).is_ok());
     // Addresses for documentation (RFC 5737, RFC 3849): the way to them is the default route.
     routed("0.0.0.0:0", "192.0.2.1:9") || !routed("[::]:0", "[2001:db8::1]:9")
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,11 +75,12 @@ impl Attempt {
         if verdict == Verdict::Well {
             in_flight.peer().measure(self.begun.elapsed());
         }
-        in_flight.peer().health().note(verdict, || self.set.health());
+        self.note(in_flight.peer(), verdict);
         response.map(|body| body.carried(in_flight))
     }
 
-    pub(super) fn failed(mut self, failure: &Failure) {
+    /// There will be no answer; returns how long it took to know.
+    pub(super) fn failed(mut self, failure: &Failure) -> Duration {
         let verdict = match failure {
             Failure::Connect { .. }
             | Failure::ConnectTimeout { .. }
@@ -88,7 +89,15 @@ impl Attempt {
             _ => Verdict::Nothing,
         };
         if let Some(in_flight) = self.under_way.take() {
-            in_flight.peer().health().note(verdict, || self.set.health());
+            self.note(in_flight.peer(), verdict);
+        }
+        self.begun.elapsed()
+    }
+
+    fn note(&self, peer: &Peer, verdict: Verdict) {
+        if let Some(lasts) = peer.health().note(verdict, || self.set.health()) {
+            let (endpoint, seconds) = (peer.address(), lasts.as_secs());
+            tracing::warn!(%endpoint, seconds, ?verdict, "endpoint ejected: worse than the others");
         }
     }
 }
@@ -102,7 +111,7 @@ impl Drop for Attempt {
             self.outcome.as_ref().is_some_and(|outcome| outcome.0.timed_out.load(Ordering::Relaxed))
                 || self.begun.elapsed() >= LONG.max(usual);
         let verdict = if too_long { Verdict::Silent } else { Verdict::Nothing };
-        peer.health().note(verdict, || self.set.health());
+        self.note(peer, verdict);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which of an origin's peers a request goes to: two are drawn, the one that is less busy gets it.
 //!
 //! Busy means requests in flight, the body included. Latency joins in only when one of both is clearly slower (see
-//! [`is_slower`]): among equals it would be noise, and noise makes shares uneven. ADR 9 tells what was tried.
+//! [`is_slower`]): among equals it would be noise, and noise makes shares uneven. ADR 9 tells why.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

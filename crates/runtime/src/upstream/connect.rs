@@ -111,3 +111,28 @@ fn watch(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval))?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT))
 }
+
+#[cfg(test)]
+mod tests {
+    use goodgo_runtime_config::Call;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_another_machine_ends_when_that_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let callee = Origin::Callee(Call::to(Scheme::Http, "iam", 80).target.unwrap());
+        let app = Origin::App { port: address.port() };
+        for (origin, limit) in [(callee, Some(UNACKNOWLEDGED_LIMIT)), (app, None)] {
+            let connector = Connectors::new(&origin, Tls::new(None).unwrap()).at(address);
+            let Ok(Transport::Plain(stream)) = connector.connect(Alpn::Http1, CONNECT_LIMIT).await else {
+                panic!("no transport in clear text")
+            };
+            let socket = SockRef::from(&stream);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), limit);
+            assert_eq!(socket.keepalive().unwrap(), limit.is_some());
+        }
+    }
+}

@@ -92,21 +92,23 @@ impl Health {
         self.state.load(Ordering::Relaxed) != IN
     }
 
-    /// Takes note of a request's outcome. `all` are the origin's peers, this one included.
-    pub(super) fn note<'a, I>(&self, verdict: Verdict, all: impl Fn() -> I)
+    /// Takes note of a request's outcome. `all` are the origin's peers, this one included. Returns for how long the peer
+    /// is ejected when it is so because of this very outcome.
+    pub(super) fn note<'a, I>(&self, verdict: Verdict, all: impl Fn() -> I) -> Option<Duration>
     where
         I: Iterator<Item = &'a Self>,
     {
         match (self.state.load(Ordering::Relaxed), verdict) {
             (IN, Verdict::Well) => self.recover(),
-            (IN, Verdict::Failing | Verdict::Silent) => self.blame(verdict, all),
+            (IN, Verdict::Failing | Verdict::Silent) => return self.blame(verdict, all),
             (PROBED, Verdict::Well) => self.readmit(),
-            (PROBED, Verdict::Failing | Verdict::Silent) => self.eject(),
+            (PROBED, Verdict::Failing | Verdict::Silent) => return Some(self.eject()),
             // The next request is the probe then: `until` has passed.
             (PROBED, Verdict::Nothing) => self.state.store(OUT, Ordering::Relaxed),
             // An answer to what was sent before the ejection.
             _ => {}
         }
+        None
     }
 
     fn claim(&self) -> bool {
@@ -123,13 +125,11 @@ impl Health {
         }
     }
 
-    fn blame<'a, I>(&self, verdict: Verdict, all: impl Fn() -> I)
+    fn blame<'a, I>(&self, verdict: Verdict, all: impl Fn() -> I) -> Option<Duration>
     where
         I: Iterator<Item = &'a Self>,
     {
-        if self.is_suspect(verdict, all()) && may_eject(all()) {
-            self.eject();
-        }
+        (self.is_suspect(verdict, all()) && may_eject(all())).then(|| self.eject())
     }
 
     /// Counts one failure; whether it was one too many.
@@ -148,7 +148,7 @@ impl Health {
         u64::from(errors) > sum.checked_div(count).unwrap_or_default() + u64::from(WORSE_BY)
     }
 
-    fn eject(&self) {
+    fn eject(&self) -> Duration {
         let now = Instant::now();
         let mut ejection = self.ejection();
         let well_for = ejection.until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
@@ -157,6 +157,7 @@ impl Health {
         let lasts = EJECTION.0.saturating_mul(2_u32.saturating_pow(count.min(8))).min(EJECTION.1);
         *ejection = Ejection { count: count.saturating_add(1), until: Some(now + lasts) };
         self.state.store(OUT, Ordering::Relaxed);
+        lasts
     }
 
     fn readmit(&self) {

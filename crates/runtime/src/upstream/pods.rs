@@ -62,7 +62,6 @@ impl Pods {
         loop {
             let Some(peer) = set.pick(&avoid) else { return Err(self.unresolved(LookupError::Absent)) };
             let attempt = Attempt::begin(&set, peer, outcome.as_ref());
-            let begun = Instant::now();
             let Undelivered { failure, request: unsent } = match peer.send(request, left).await {
                 Ok(mut response) => {
                     response.extensions_mut().insert(Endpoint(peer.address()));
@@ -70,8 +69,7 @@ impl Pods {
                 }
                 Err(undelivered) => undelivered,
             };
-            attempt.failed(&failure);
-            left = left.saturating_sub(begun.elapsed());
+            left = left.saturating_sub(attempt.failed(&failure));
             avoid.add(peer.address());
             match unsent {
                 Some(unsent) if tries < CONNECT_TRIES && !left.is_zero() && set.has_other_than(&avoid) => {
