@@ -3,6 +3,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod tokens;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
