@@ -126,10 +126,12 @@ impl Work {
     }
 }
 
-/// Also when the client went away.
+/// Before its end, the client went away.
 impl Drop for Work {
     fn drop(&mut self) {
-        self.end();
+        if let Some(since) = self.end() {
+            self.limiter.abandoned(since, Instant::now());
+        }
     }
 }
 
