@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use support::{Running, Upstream, config, full, get, to, upstream};
+use hyper::body::Incoming;
+use support::{Running, Upstream, assert_problem, config, full, get, to, upstream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -52,6 +53,14 @@ async fn passing_app(next: SocketAddr) -> Upstream {
 }
 
 async fn ask(address: SocketAddr) -> StatusCode {
+    match answer(address, false).await {
+        Some(response) => response.status(),
+        None => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+/// None when it does not come in time.
+async fn answer(address: SocketAddr, low_priority: bool) -> Option<Response<Incoming>> {
     let asking = async {
         let stream = tokio::net::TcpStream::connect(address).await.ok()?;
         let io = hyper_util::rt::TokioIo::new(stream);
@@ -59,9 +68,12 @@ async fn ask(address: SocketAddr) -> StatusCode {
         tokio::spawn(connection);
         let mut request: Request<support::Body> = get("/");
         request.headers_mut().insert("host", http::HeaderValue::from_static("a"));
-        Some(sender.send_request(request).await.ok()?.status())
+        if low_priority {
+            request.headers_mut().insert("x-goodgo-priority", http::HeaderValue::from_static("low"));
+        }
+        sender.send_request(request).await.ok()
     };
-    timeout(PATIENCE, asking).await.ok().flatten().unwrap_or(StatusCode::GATEWAY_TIMEOUT)
+    timeout(PATIENCE, asking).await.ok().flatten()
 }
 
 /// Requests a second that are served in time under an even load of `rate` a second, once things have settled.
@@ -134,4 +146,35 @@ async fn a_chain_at_three_times_its_capacity_serves_most_of_what_it_can_and_reco
     for tier in tiers {
         tier.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn low_priority_is_shed_first_and_the_refusal_says_when_to_come_back() {
+    let app = busy_app().await;
+    let running = Running::start(app.address, &config([])).await;
+    let (start, rate) = (Instant::now(), 300);
+    let mut answers = Vec::new();
+    for index in 0..rate * 7 {
+        tokio::time::sleep_until(start + Duration::from_secs(1) / rate * index).await;
+        let counted = start.elapsed() >= SETTLED;
+        let asking = tokio::spawn(answer(running.service(), index % 2 == 0));
+        if counted {
+            answers.push((index % 2 == 0, asking));
+        }
+    }
+    let (mut low, mut normal, mut refusal) = (0, 0, None);
+    for (is_low, answer) in answers {
+        let Some(answer) = answer.await.unwrap() else { continue };
+        match answer.status() {
+            StatusCode::OK if is_low => low += 1,
+            StatusCode::OK => normal += 1,
+            _ => refusal = Some(answer),
+        }
+    }
+    println!("served: {normal} of normal priority, {low} of low");
+    assert!(normal > 4 * low, "{normal} of normal priority, {low} of low");
+    let refusal = refusal.expect("nothing was shed");
+    assert!(refusal.headers().contains_key("retry-after"));
+    assert_problem(refusal, 503, "Overloaded").await;
+    running.stop().await;
 }

@@ -1,21 +1,30 @@
-//! Users from outside: signed tokens, keys that are fetched, and services that decide.
+//! Users from outside with signed tokens, and the keys that are fetched for them.
 
 #![cfg(test)]
 
 mod support;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use goodgo_runtime_config::{ForwardAuth, Jwt, Route, RouteAuth, RuntimeConfig};
+use goodgo_runtime_config::{Jwt, Route, RouteAuth, RuntimeConfig};
 use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 use support::tokens::{Signer, claims, raw, soon};
-use support::{Running, assert_problem, config, full, get, mirror, nobody, send, text, to, upstream};
+use support::{Running, assert_problem, config, full, get, mirror, send, text, upstream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const ISS: &str = "https://login.example";
 const AUD: &str = "shop";
@@ -206,110 +215,55 @@ async fn without_any_keys_the_route_is_unavailable_and_recovers() {
     running.stop().await;
 }
 
-/// An app, and an authority that lets `token-1` pass as user-1.
-async fn forwarding(headers: &[&str]) -> (support::Upstream, RuntimeConfig) {
-    let authority = upstream(|request| async move {
-        let head = request.headers();
-        let says =
-            |name: &str| head.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or("-".to_owned());
-        let asked = format!(
-            "{} {} {} {} {} {} {}",
-            request.method(),
-            request.uri().path(),
-            says("x-forwarded-method"),
-            says("x-forwarded-uri"),
-            says("x-forwarded-host"),
-            says("x-forwarded-for"),
-            says("x-user-id")
-        );
-        match says("authorization").as_str() {
-            "Bearer token-1" => Response::builder()
-                .header("x-user-id", "user-1")
-                .header("x-secret", "not listed")
-                .header("x-asked", asked)
-                .body(full("ignored"))
-                .unwrap(),
-            "Bearer slow" => {
-                tokio::time::sleep(Duration::from_secs(30)).await;
-                Response::new(full(""))
-            }
-            _ => Response::builder()
-                .status(if says("cookie") == "-" { 401 } else { 302 })
-                .header("www-authenticate", "Bearer realm=\"shop\"")
-                .header("location", "https://login.example/")
-                .header("set-cookie", "a=1")
-                .header("set-cookie", "b=2")
-                .header("x-user-id", "admin")
-                .body(full("who are you?"))
-                .unwrap(),
+/// Serves `keys` over TLS, with a certificate for `name` by an authority whose own is written to `file`.
+async fn over_tls(keys: Value, name: &str, file: &std::path::Path) -> SocketAddr {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    std::fs::write(file, authority.self_signed(&authority_key).unwrap().pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let signed = CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .signed_by(&key, &rcgen::Issuer::new(authority, authority_key))
+        .unwrap();
+    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.der().clone()], private)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let body = json!({ "keys": [keys] }).to_string();
+            let service = service_fn(move |_: Request<Incoming>| {
+                let response = Response::new(full(body.clone()));
+                async move { Ok::<_, Infallible>(response) }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
-    })
-    .await;
-    let mut call = to(authority.address);
-    call.policy.timeout_ms = 500;
-    let mut config = config([("iam", call)]);
-    let forward = ForwardAuth {
-        call: "iam".to_owned(),
-        path: "/auth/verify".to_owned(),
-        headers: headers.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    let mut guarded = route("me", RouteAuth { forward: Some(forward), ..RouteAuth::default() });
-    guarded.strip_prefix = Some("/me".to_owned());
-    config.inbound.routes = vec![guarded];
-    (authority, config)
+    });
+    address
 }
 
 #[tokio::test]
-async fn another_service_lets_pass_and_says_who_it_is() {
-    let app = mirror().await;
-    let (_authority, config) = forwarding(&["X-User-Id", "X-Asked", "X-Absent"]).await;
-    let running = Running::start(app.address, &config).await;
-    let at = running.addresses.gateway.unwrap();
-    let mut request = Request::post("/me/orders?a=b").body(full("body")).unwrap();
-    for (name, value) in [
-        ("authorization", "Bearer token-1"),
-        ("host", "api.example"),
-        ("x-forwarded-for", "192.0.2.1"),
-        ("x-user-id", "admin"),
-        ("x-absent", "admin"),
-    ] {
-        request.headers_mut().insert(name, HeaderValue::from_static(value));
+async fn keys_are_fetched_over_tls_from_whom_the_certificate_names_alone() {
+    let (app, signer) = (mirror().await, Signer::new(Algorithm::ES256, "k"));
+    let folder = tempfile::tempdir().unwrap();
+    let token = signer.sign(&claims(ISS, AUD, "user-1", soon()));
+    for (name, status) in [("localhost", 200), ("elsewhere.example", 503)] {
+        let file = folder.path().join(name);
+        let at = over_tls(signer.jwk(), name, &file).await;
+        let running = Running::launch(app.address, &[], &["--tls-ca-file", file.to_str().unwrap()]).await;
+        running.put(&with_jwt(format!("https://localhost:{}/keys.json", at.port())));
+        running.started().await;
+        let response = send(running.addresses.gateway.unwrap(), bearer(&token)).await;
+        assert_eq!(response.status(), status, "{name}");
+        running.stop().await;
     }
-    let seen = text(send(at, request).await).await;
-    assert!(seen.starts_with("POST /orders?a=b\n") && seen.ends_with("\n\nbody"), "{seen}");
-    assert!(seen.contains("x-user-id: user-1\n") && !seen.contains("admin"), "{seen}");
-    assert!(!seen.contains("x-secret"), "{seen}");
-    let asked = "x-asked: GET /auth/verify POST /me/orders?a=b api.example 192.0.2.1 -\n";
-    assert!(seen.contains(asked), "{seen}");
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn another_services_refusal_reaches_the_user_and_its_absence_is_503() {
-    let app = mirror().await;
-    let (_authority, mut config) = forwarding(&["X-User-Id"]).await;
-    let running = Running::start(app.address, &config).await;
-    let at = running.addresses.gateway.unwrap();
-    let response = send(at, bearer("wrong")).await;
-    assert_eq!(response.status(), 401);
-    assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"shop\"");
-    assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
-    assert!(!response.headers().contains_key("x-user-id"));
-    assert_eq!(text(response).await, "who are you?");
-    let mut browser = bearer("wrong");
-    browser.headers_mut().insert("cookie", HeaderValue::from_static("c=1"));
-    let response = send(at, browser).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["location"]),
-        (302, &HeaderValue::from_static("https://login.example/"))
-    );
-    assert_problem(send(at, bearer("slow")).await, 503, "AuthUnavailable").await;
-    assert_eq!(app.connections.load(Ordering::SeqCst), 0);
-    config.calls.insert("iam".to_owned(), to(nobody().await));
-    config.revision = "b2".to_owned();
-    running.put(&config);
-    let gone = || async { send(at, bearer("token-1")).await.status() == 503 };
-    running.eventually("the authority is away", gone).await;
-    assert_problem(send(at, bearer("token-1")).await, 503, "AuthUnavailable").await;
-    running.stop().await;
 }
