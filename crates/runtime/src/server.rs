@@ -221,6 +221,7 @@ async fn serve_http1<S: Stack>(
         .header_read_timeout(IDLE_LIMIT)
         .half_close(false)
         .max_buf_size(MAX_HEAD_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(Timed::new(stream, busy, head)), service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -46,6 +46,9 @@ impl Protected {
 
     /// Removes them from a head or from trailers.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        // There on most requests.
+        headers.remove(&SERVICE_AUTH);
+        headers.remove(&API_KEY);
         // Collected first: the names borrow from the map that they are removed from. Mostly there are none.
         let forged: Vec<HeaderName> = headers.keys().filter(|name| self.contains(name)).cloned().collect();
         for name in forged {

@@ -12,6 +12,9 @@ pub(crate) mod headers;
 pub(crate) mod jwk;
 mod keys;
 mod token;
+#[cfg(test)]
+#[path = "../../tests/support/tokens.rs"]
+mod tokens;
 pub(crate) mod verifier;
 pub(crate) mod verify;
 

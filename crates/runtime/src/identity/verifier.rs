@@ -112,3 +112,73 @@ impl Verifier {
         Err(denied)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::Algorithm;
+
+    use super::super::tokens::{Signer, claims};
+    use super::*;
+
+    const NOW: u64 = 1_900_000_000;
+
+    fn authentication(issuers: &[(&str, &Signer)]) -> Authentication {
+        let issuer = |(issuer, signer): &(&str, &Signer)| Issuer {
+            issuer: (*issuer).to_owned(),
+            keys: vec![serde_json::from_value(signer.jwk()).unwrap()],
+        };
+        Authentication {
+            audience: "us".to_owned(),
+            issuers: issuers.iter().map(issuer).collect(),
+            ..Authentication::default()
+        }
+    }
+
+    fn subject(verifier: &Verifier, token: &str, now: u64) -> Result<String, Denied> {
+        verifier.verify(token.as_bytes(), now).map(|caller| caller.subject.to_string())
+    }
+
+    #[test]
+    fn an_issuers_keys_are_good_for_that_issuer_alone() {
+        let [a, b] = ["k", "k"].map(|id| Signer::new(Algorithm::EdDSA, id));
+        let verifier = Verifier::new(&authentication(&[("a", &a), ("b", &b)]));
+        assert_eq!(subject(&verifier, &a.sign(&claims("a", "us", "x", NOW + 9)), NOW), Ok("x".to_owned()));
+        assert_eq!(subject(&verifier, &b.sign(&claims("b", "us", "y", NOW + 9)), NOW), Ok("y".to_owned()));
+        assert_eq!(
+            subject(&verifier, &b.sign(&claims("a", "us", "x", NOW + 9)), NOW),
+            Err(Denied::Signature)
+        );
+        assert_eq!(subject(&verifier, &a.sign(&claims("c", "us", "x", NOW + 9)), NOW), Err(Denied::Issuer));
+        let nobody = Verifier::new(&authentication(&[]));
+        assert_eq!(subject(&nobody, &a.sign(&claims("a", "us", "x", NOW + 9)), NOW), Err(Denied::NoIssuer));
+    }
+
+    #[test]
+    fn a_remembered_token_expires_all_the_same_and_no_token_is_kept() {
+        let signer = Signer::new(Algorithm::EdDSA, "k");
+        let verifier = Verifier::new(&authentication(&[("a", &signer)]));
+        let token = signer.sign(&claims("a", "us", "x", NOW + 10));
+        assert_eq!(subject(&verifier, &token, NOW), Ok("x".to_owned()));
+        assert!(verifier.good.contains_key(&fingerprint(token.as_bytes())));
+        assert_eq!(subject(&verifier, &token, NOW + 39), Ok("x".to_owned()));
+        assert_eq!(subject(&verifier, &token, NOW + 40), Err(Denied::Expired));
+        assert_eq!(
+            subject(&verifier, &token, NOW),
+            Ok("x".to_owned()),
+            "a clock that was put right is believed"
+        );
+        assert!(!format!("{verifier:?}").contains(&token));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_too_and_says_the_same() {
+        let signer = Signer::new(Algorithm::EdDSA, "k");
+        let verifier = Verifier::new(&authentication(&[("a", &signer)]));
+        let token = signer.sign(&claims("a", "them", "x", NOW + 10));
+        for _ in 0..2 {
+            assert_eq!(subject(&verifier, &token, NOW), Err(Denied::Audience));
+        }
+        assert!(verifier.refused.contains_key(&fingerprint(token.as_bytes())));
+        assert!(!verifier.good.contains_key(&fingerprint(token.as_bytes())));
+    }
+}

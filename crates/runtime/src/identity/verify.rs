@@ -152,3 +152,6 @@ fn reason(error: &ErrorKind) -> Denied {
         _ => Denied::Signature,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,16 +78,15 @@ impl Table {
     /// None: no route. Some: not with this method.
     pub(super) fn find(&self, path: &str, method: &Method) -> Result<&Arc<Rule>, Option<Refusal>> {
         let mut matching = self.rules.iter().filter(|rule| rule.matches(path)).peekable();
-        let rank = matching.peek().ok_or(None)?.rank();
-        let same: Vec<_> = matching.take_while(|rule| rule.rank() == rank).collect();
-        if let Some(rule) = same.iter().find(|rule| rule.allows(method)) {
+        let first = Arc::clone(matching.peek().ok_or(None)?);
+        let same = matching.take_while(|rule| rule.rank() == first.rank());
+        if let Some(rule) = same.clone().find(|rule| rule.allows(method)) {
             return Ok(rule);
         }
-        let name = same.first().map(|rule| rule.name.clone()).unwrap_or_default();
-        let methods: Vec<_> = same.iter().flat_map(|rule| &rule.methods).map(Method::as_str).collect();
+        let methods: Vec<_> = same.flat_map(|rule| &rule.methods).map(Method::as_str).collect();
         let allow =
             HeaderValue::try_from(methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Err(Some(Refusal::Method { route: name, allow }))
+        Err(Some(Refusal::Method { route: first.name.clone(), allow }))
     }
 
     fn jwt(&self, name: &str) -> Option<&Arc<JwtAuth>> {

@@ -160,3 +160,64 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::*;
+
+    fn upload(limiter: &Arc<Limiter>, limit: Option<u64>) -> (Arc<Upload>, Watch) {
+        let upload = Upload::new(Arc::clone(limiter), Instant::now(), limit, Some(Duration::from_secs(60)));
+        let watch = Watch::new(Arc::clone(&upload), Arc::new(Protected::inside()));
+        (upload, watch)
+    }
+
+    type Judged = Poll<Option<Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>>>;
+
+    fn data(watch: &mut Watch, text: &'static str, ended: bool) -> Judged {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        watch.judge(Poll::Ready(Some(Ok(Frame::data(text.into())))), ended, &mut context)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_counts_from_its_last_byte_until_its_end_whichever_comes_first() {
+        let limiter = Arc::new(Limiter::new(Instant::now(), Gauge::default()));
+        let (request, mut body) = upload(&limiter, None);
+        assert!(data(&mut body, "a", false).is_ready());
+        assert_eq!(limiter.in_flight(), 0, "still the network's");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(data(&mut body, "b", true).is_ready());
+        assert_eq!(limiter.in_flight(), 1);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let end: Judged = body.judge(Poll::Ready(None), true, &mut context);
+        assert!(matches!(end, Poll::Ready(None)));
+        assert_eq!(limiter.in_flight(), 1, "the end is counted once");
+        assert_eq!(request.close(), Some(Instant::now()), "measured from the last byte");
+        assert_eq!(limiter.in_flight(), 0);
+        // The answer came before the end of the body: never counted, nor left over.
+        let (request, mut body) = upload(&limiter, None);
+        assert_eq!(request.close(), None);
+        assert!(data(&mut body, "c", true).is_ready());
+        assert_eq!(limiter.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_cut_off_at_the_byte_that_is_too_much_and_after_the_silence_that_is_too_long() {
+        let limiter = Arc::new(Limiter::new(Instant::now(), Gauge::default()));
+        let (request, mut body) = upload(&limiter, Some(3));
+        assert!(matches!(data(&mut body, "abc", false), Poll::Ready(Some(Ok(_)))));
+        assert!(request.refusal().is_none());
+        assert!(matches!(data(&mut body, "d", false), Poll::Ready(Some(Err(_)))));
+        assert!(matches!(request.refusal(), Some(Refusal::BodyTooLarge { limit: 3 })));
+        let (request, mut body) = upload(&limiter, None);
+        let start = Instant::now();
+        let silence = std::future::poll_fn(|cx| {
+            let judged: Judged = body.judge(Poll::Pending, false, cx);
+            judged
+        });
+        assert!(matches!(silence.await, Some(Err(_))));
+        assert_eq!(start.elapsed().as_secs(), 60);
+        assert!(matches!(request.refusal(), Some(Refusal::BodyStalled { .. })));
+    }
+}

@@ -28,8 +28,9 @@ const WINDOW_SAMPLES: u32 = 32;
 const LONGEST_WINDOW: Duration = Duration::from_secs(5);
 /// Weight of a quiet window in the baseline.
 const QUIET_WEIGHT: f64 = 0.2;
-/// Time between probes.
+/// Time between probes, and after one that failed.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBE_AGAIN: Duration = Duration::from_secs(2);
 const PROBE_SAMPLES: u32 = 50;
 /// A probe that has this many samples may end after [`PROBE_LIMIT`]; with fewer it is given up after [`PROBE_GIVE_UP`].
 const PROBE_FEW_SAMPLES: u32 = 10;
@@ -59,7 +60,8 @@ struct State {
     baseline: Option<f64>,
     window: Window,
     probe: Option<Probe>,
-    probed_at: Option<Instant>,
+    /// When the next one may be.
+    probe_from: Instant,
 }
 
 /// Samples since `start`.
@@ -69,11 +71,13 @@ struct Window {
     count: u32,
     /// Seconds.
     sum: f64,
+    /// How many of them were given up by their clients.
+    abandoned: u32,
 }
 
 impl Window {
     fn new(start: Instant) -> Self {
-        Self { start, count: 0, sum: 0.0 }
+        Self { start, count: 0, sum: 0.0, abandoned: 0 }
     }
 
     fn add(&mut self, seconds: f64) {
@@ -106,7 +110,7 @@ impl Limiter {
                 baseline: None,
                 window: Window::new(now),
                 probe: None,
-                probed_at: None,
+                probe_from: now,
             }),
         }
     }
@@ -135,6 +139,11 @@ impl Limiter {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     fn put(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
         self.gauge.set(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -146,22 +155,42 @@ impl Limiter {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.probe.is_some() {
             self.probe(&mut state, started, seconds, now);
-            return;
+        } else {
+            self.add(&mut state, seconds, now);
         }
+    }
+
+    /// The client of a request that began at `started` gave up at `now`: it would have taken at least that long. An app so
+    /// slow that nobody waits for it would tell nothing otherwise.
+    pub(crate) fn abandoned(&self, started: Instant, now: Instant) {
+        let seconds = now.saturating_duration_since(started).as_secs_f64();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.probe.is_some() {
+            self.end_probe(&mut state, None, now);
+        }
+        // Who leaves sooner than that leaves for another reason.
+        if state.baseline.is_none_or(|baseline| seconds > baseline) {
+            state.window.abandoned += 1;
+            self.add(&mut state, seconds, now);
+        }
+    }
+
+    fn add(&self, state: &mut State, seconds: f64, now: Instant) {
         state.window.add(seconds);
         let age = now.saturating_duration_since(state.window.start);
         if age < WINDOW || state.window.count < WINDOW_SAMPLES && age < LONGEST_WINDOW {
             return;
         }
-        self.close_window(&mut state, now);
+        self.close_window(state, now);
     }
 
     fn close_window(&self, state: &mut State, now: Instant) {
+        let Window { start: _, count, sum: _, abandoned } = state.window;
         let latency = state.window.mean();
         state.window = Window::new(now);
         let peak = self.peak.swap(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
         let shed = self.shed.swap(false, Ordering::Relaxed);
-        if to_float(peak) * 2.0 < state.limit && !shed {
+        if to_float(peak) * 2.0 < state.limit && !shed && abandoned == 0 {
             // Quiet: the limit decides nothing, and this is what requests take.
             state.baseline = Some(match state.baseline {
                 Some(baseline) => baseline + (latency - baseline) * QUIET_WEIGHT,
@@ -170,15 +199,18 @@ impl Limiter {
             self.put(to_count(state.limit));
             return;
         }
-        let due = state.probed_at.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
-        if shed && due {
+        if shed && abandoned == 0 && now >= state.probe_from {
             state.probe = Some(Probe { since: now, measured: None });
-            state.probed_at = Some(now);
             self.put(FLOOR);
             return;
         }
-        if let Some(baseline) = state.baseline {
-            let gradient = (TOLERANCE * baseline / latency.max(f64::MIN_POSITIVE)).clamp(STEEPEST, 1.0);
+        let gradient = match state.baseline {
+            Some(baseline) => Some(TOLERANCE * baseline / latency.max(f64::MIN_POSITIVE)),
+            // Nothing to compare with; but half of the clients can't be wrong.
+            None => (abandoned * 2 >= count).then_some(STEEPEST),
+        };
+        if let Some(gradient) = gradient {
+            let gradient = gradient.clamp(STEEPEST, 1.0);
             state.limit =
                 (state.limit * gradient + state.limit.sqrt()).clamp(to_float(FLOOR), to_float(CEILING));
         }
@@ -212,6 +244,7 @@ impl Limiter {
     }
 
     fn end_probe(&self, state: &mut State, baseline: Option<f64>, now: Instant) {
+        state.probe_from = now + if baseline.is_some() { PROBE_EVERY } else { PROBE_AGAIN };
         state.baseline = baseline.or(state.baseline);
         state.probe = None;
         state.window = Window::new(now);
@@ -234,102 +267,4 @@ fn to_count(limit: f64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fresh(start: Instant) -> Limiter {
-        Limiter::new(start, Gauge::default())
-    }
-
-    fn in_force(limiter: &Limiter) -> usize {
-        limiter.limit.load(Ordering::Relaxed)
-    }
-
-    /// An app with `workers` that each take `service` seconds, simulated in steps of one millisecond: returns how many
-    /// were served in each second, what the limit was at its end, and the worst latency in it in milliseconds.
-    fn simulate(
-        limiter: &Limiter,
-        start: Instant,
-        seconds: u64,
-        workers: usize,
-        service_ms: impl Fn(u64) -> u64,
-        per_ms: f64,
-    ) -> Vec<(u64, usize, u64)> {
-        let mut queue: std::collections::VecDeque<u64> = std::collections::VecDeque::new();
-        let mut busy: Vec<(u64, u64)> = Vec::new();
-        let mut owed = 0.0;
-        let mut report = Vec::new();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        for second in 0..seconds {
-            let (mut served, mut worst) = (0, 0);
-            for ms in second * 1000..(second + 1) * 1000 {
-                busy.retain(|(arrived, done)| {
-                    if *done > ms {
-                        return true;
-                    }
-                    served += 1;
-                    worst = worst.max(ms - arrived);
-                    limiter.leave();
-                    limiter.sample(at(*arrived), at(ms));
-                    false
-                });
-                owed += per_ms;
-                while owed >= 1.0 {
-                    owed -= 1.0;
-                    if limiter.admits(false) {
-                        limiter.enter();
-                        queue.push_back(ms);
-                    }
-                }
-                while busy.len() < workers && !queue.is_empty() {
-                    busy.push((queue.pop_front().unwrap(), ms + service_ms(ms)));
-                }
-            }
-            report.push((served, in_force(limiter), worst));
-        }
-        report
-    }
-
-    #[test]
-    fn at_three_times_the_capacity_the_app_stays_busy_and_quick() {
-        let start = Instant::now();
-        let limiter = fresh(start);
-        // 8 workers × 20 ms = 400 a second.
-        let report = simulate(&limiter, start, 60, 8, |_| 20, 1.2);
-        for (second, (served, limit, worst)) in report.iter().enumerate().skip(3) {
-            assert!(*served >= 380, "second {second}: {served} of 400; {report:?}");
-            assert!(*worst <= 200, "second {second}: {worst} ms at a limit of {limit}; {report:?}");
-        }
-    }
-
-    #[test]
-    fn an_app_that_got_slower_for_good_is_not_strangled() {
-        let start = Instant::now();
-        let limiter = fresh(start);
-        // Waits for something slow, 400 at once at ease: first 100 ms, later 1 s.
-        let slower = |ms| if ms < 20_000 { 100 } else { 1000 };
-        let report = simulate(&limiter, start, 120, 10_000, slower, 0.4);
-        assert_eq!(report[19].0, 400, "{report:?}");
-        let (served, limit, _) = report[119];
-        assert!(served >= 390 && limit >= 400, "{report:?}");
-    }
-
-    #[test]
-    fn the_limit_never_falls_below_its_floor_and_low_priority_goes_first() {
-        let start = Instant::now();
-        let limiter = fresh(start);
-        simulate(&limiter, start, 30, 1, |ms| 5 + ms / 100, 2.0);
-        assert!(in_force(&limiter) >= FLOOR);
-        let limiter = fresh(start);
-        limiter.limit.store(START, Ordering::Relaxed);
-        while limiter.admits(true) {
-            limiter.enter();
-        }
-        assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START - START / 4);
-        assert!(limiter.admits(false), "a quarter is left for normal work");
-        while limiter.admits(false) {
-            limiter.enter();
-        }
-        assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START);
-    }
-}
+mod tests;

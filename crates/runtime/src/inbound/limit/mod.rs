@@ -126,10 +126,12 @@ impl Work {
     }
 }
 
-/// Also when the client went away.
+/// Before its end, the client went away.
 impl Drop for Work {
     fn drop(&mut self) {
-        self.end();
+        if let Some(since) = self.end() {
+            self.limiter.abandoned(since, Instant::now());
+        }
     }
 }
 
@@ -179,4 +181,28 @@ fn tells_latency(response: &Response<Body>) -> bool {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_switches_and_failures_tell_nothing_about_latency() {
+        let response = |status: u16, kind: &str| {
+            Response::builder().status(status).header(CONTENT_TYPE, kind).body(Body::empty()).unwrap()
+        };
+        for (status, kind, tells) in [
+            (200, "application/json", true),
+            (404, "text/plain", true),
+            (200, "text/event-stream; charset=utf-8", false),
+            (200, "application/grpc+proto", false),
+            (101, "", false),
+            (429, "text/plain", false),
+            (500, "text/plain", false),
+            (503, "text/plain", false),
+        ] {
+            assert_eq!(tells_latency(&response(status, kind)), tells, "{status} {kind}");
+        }
+    }
 }
