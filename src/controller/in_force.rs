@@ -44,6 +44,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// What was found out about the pods of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Nobody was asked yet for this revision by this process: what was said of it before still counts.
+    Unasked,
     /// There is nobody to ask; who starts reads the current configuration.
     NoReadyPods,
     /// Not every pod has it yet.
@@ -154,11 +156,12 @@ impl InForce {
                 }
             }
             before => {
-                let known = before.is_some() || status.config_revision.is_some();
+                let earlier = status.config_revision.as_ref().is_some_and(|said| *said != wanted.revision);
+                let changed = before.is_some() || earlier;
                 let (verdict, task) = if was_in_force(status, &wanted.revision) {
                     (Verdict::InForce, None)
                 } else if has_ready(&rollout) {
-                    (Verdict::Propagating, Some(self.0.start(wanted.clone(), known)))
+                    (Verdict::Unasked, Some(self.0.start(wanted.clone(), changed)))
                 } else {
                     (Verdict::NoReadyPods, None)
                 };

@@ -55,7 +55,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         }
         Outcome::Applied { children, not_active } => {
             conditions.of_children(&children.state);
-            conditions.of_not_active(not_active, facts.in_force.as_ref().map(|(verdict, _)| verdict));
+            conditions.of_not_active(not_active, facts);
         }
     }
     conditions.of_rollout(facts.rollout);
@@ -80,16 +80,8 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         routes: routes(facts.input),
         canary: None, // until there is one
         selector: Some(format!("goodgo.io/service={},goodgo.io/track=stable", facts.input.service.key.name)),
-        config_revision: config_revision(facts),
+        config_revision: facts.in_force.as_ref().map(|(_, revision)| revision.clone()),
         summary: Some(summary),
-    }
-}
-
-/// The revision that was in force last.
-fn config_revision(facts: &Facts<'_>) -> Option<String> {
-    match &facts.in_force {
-        Some((Verdict::InForce, revision)) => Some(revision.clone()),
-        _ => facts.previous.config_revision.clone(),
     }
 }
 

@@ -39,7 +39,7 @@ pub struct GoodGoServiceStatus {
     /// Label selector of the pods, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Revision of the runtime's configuration that every ready pod ran when InForce last became True.
+    /// Revision of the runtime's configuration that InForce speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_revision: Option<String>,
     /// What `kubectl get goodgoservices` shows.

@@ -52,7 +52,7 @@ async fn what_a_leader_before_us_saw_is_not_asked_again() {
     for before in [status("1a", ConditionStatus::True), status("2b", ConditionStatus::False)] {
         let all = in_force();
         all.follow(wanted("2b"), rollout(2), &before);
-        assert_eq!(known(&all), (Verdict::Propagating, true));
+        assert_eq!(known(&all), (Verdict::Unasked, true));
     }
 }
 
@@ -75,9 +75,9 @@ async fn the_newest_revision_and_the_newest_object_win() {
     assert_eq!(known(&all).0, Verdict::InForce);
     all.follow(wanted("2b"), rollout(2), &status("1a", ConditionStatus::True));
     all.0.settle(&wanted("1a"), Verdict::InForce);
-    assert_eq!(known(&all), (Verdict::Propagating, true), "the end of an older task means nothing");
+    assert_eq!(known(&all), (Verdict::Unasked, true), "the end of an older task means nothing");
     let key = ServiceKey::new("shop", "a");
-    assert_eq!(all.verdict(&key, "u"), Some((Verdict::Propagating, "2b".to_owned())));
+    assert_eq!(all.verdict(&key, "u"), Some((Verdict::Unasked, "2b".to_owned())));
     assert_eq!(all.verdict(&key, "recreated"), None);
     all.forget(&key);
     assert_eq!(all.verdict(&key, "u"), None);

@@ -10,7 +10,6 @@ use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
 use super::super::dereference::Input;
-use super::super::in_force::Verdict;
 use super::{Facts, is_applied};
 
 /// Begins the part of CallsResolved's message that names the callers whom this service doesn't accept.
@@ -86,7 +85,7 @@ impl Conditions {
 
     /// Declared and not acted on yet: said plainly, and not held against the service. What has no condition of its own is
     /// said with InForce.
-    pub(super) fn of_not_active(&mut self, not_active: &[NotActive], in_force: Option<&Verdict>) {
+    pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
         let fields = |parts: fn(Part) -> bool| -> Vec<&str> {
             not_active.iter().filter(|found| parts(found.part)).map(|found| found.field.as_str()).collect()
         };
@@ -98,7 +97,7 @@ impl Conditions {
             }
         }
         let others = fields(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary));
-        self.of_in_force(in_force, &others);
+        self.of_in_force(facts, &others);
     }
 
     pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {

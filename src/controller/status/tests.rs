@@ -216,29 +216,33 @@ fn a_transition_time_changes_with_its_status_only() {
 }
 
 #[test]
-fn what_the_pods_run_is_said_and_its_revision_is_kept() {
+fn what_the_pods_run_is_said_with_its_revision_and_repeated_by_a_new_leader() {
     let (input, outcome, rollout) = (minimal(), applied(Applied::default()), rollout(2, 2));
     let mut previous = GoodGoServiceStatus::default();
     let pod = || "a-1".to_owned();
+    let refused = || Verdict::Refused { pod: pod(), message: "no".into() };
     let verdicts = [
-        (Verdict::NoReadyPods, "InForce=Unknown/NoReadyPods", None),
-        (Verdict::Propagating, "InForce=False/Propagating", None),
-        (Verdict::InForce, "InForce=True/InForce", Some("2b")),
-        (Verdict::Refused { pod: pod(), message: "no".into() }, "InForce=False/ConfigRefused", Some("2b")),
-        (Verdict::Unreachable { pod: pod() }, "InForce=Unknown/Unreachable", Some("2b")),
+        (Verdict::NoReadyPods, "1a", "InForce=Unknown/NoReadyPods"),
+        (Verdict::InForce, "1a", "InForce=True/InForce"),
+        (Verdict::Unasked, "1a", "InForce=True/InForce"),
+        (Verdict::Unasked, "2b", "InForce=False/Propagating"),
+        (Verdict::Propagating, "2b", "InForce=False/Propagating"),
+        (refused(), "2b", "InForce=False/ConfigRefused"),
+        (Verdict::Unreachable { pod: pod() }, "2b", "InForce=Unknown/Unreachable"),
+        (Verdict::Unasked, "2b", "InForce=Unknown/Unreachable"),
     ];
-    for (verdict, condition, revision) in verdicts {
+    for (verdict, revision, condition) in verdicts {
         let facts = Facts {
             input: &input,
             outcome: &outcome,
             rollout: Some(&rollout),
-            in_force: Some((verdict, "2b".to_owned())),
+            in_force: Some((verdict, revision.to_owned())),
             previous: &previous,
             now: "2026-01-01T00:00:00Z".to_owned(),
         };
         let status = status(&facts);
         assert_eq!(said(&status), ["Ready=True/Ready", "WorkloadAvailable=True/Available", condition]);
-        assert_eq!(status.config_revision.as_deref(), revision);
+        assert_eq!(status.config_revision.as_deref(), Some(revision));
         previous = status;
     }
 }
