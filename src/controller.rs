@@ -1,7 +1,7 @@
 //! The driver: what happens to one service, in one sentence.
 //!
 //! A reconcile dereferences its input from caches, validates it, renders the children that the service should own, applies
-//! what differs, prunes what is left over, and reports. Only `apply`, `prune` and `report` talk to the API server, and
+//! what differs, has the pods follow, prunes what is left over, and reports. Only `apply`, `prune` and `report` talk to the API server, and
 //! only when something differs. Watches fill the caches and say which service to look at; there is no periodic resync.
 
 pub mod apply;
@@ -13,6 +13,7 @@ pub mod contention;
 mod context;
 pub mod dereference;
 mod events;
+pub mod in_force;
 pub mod prune;
 pub mod report;
 pub mod status;
@@ -99,7 +100,7 @@ fn schedule(next: Next, input: &Input, context: &Context) -> Action {
     }
 }
 
-/// dereference → validate → render → apply → prune → report; the first was done by the caller.
+/// dereference → validate → render → apply → follow → prune → report; the first was done by the caller.
 async fn drive(input: &Input, context: &Context) -> Result<Next, Error> {
     let outcome = derive(input, context).await;
     report::report(input, outcome, context).await
@@ -114,7 +115,7 @@ async fn derive(input: &Input, context: &Context) -> Outcome {
         Err(violations) => return Outcome::Invalid(violations),
     };
     match enact(&valid, input, context).await {
-        Ok(children) => Outcome::Applied { children, not_active: not_active(&valid) },
+        Ok(children) => Outcome::Applied { children, not_active: not_active(&valid, &input.platform) },
         Err(error) => Outcome::Failed(error),
     }
 }
@@ -124,9 +125,10 @@ async fn enact(
     input: &Input,
     context: &Context,
 ) -> Result<Children<children::Applied>, Error> {
-    let rendered = render(valid, &input.view, &input.platform)?; // pure
+    let rendered = render(valid, &input.view, &input.platform, &input.issuers)?; // pure
     let prepared = Children::prepare(rendered)?; // pure
     let applied = apply::apply(prepared, &input.service, context).await?; // requests where something differs
+    in_force::follow(&applied, input, context); // a task of its own: no reconcile waits for a pod
     prune::prune(&applied, &input.service, context).await?; // requests where something is left over
     Ok(applied)
 }

@@ -9,6 +9,7 @@ pub mod args;
 pub mod config;
 pub mod controller;
 pub mod error;
+pub mod identity;
 pub mod leader;
 pub mod metrics;
 pub mod rbac;
@@ -32,6 +33,7 @@ use tracing::{info, warn};
 use self::admin::Readiness;
 use self::args::RunArgs;
 use self::controller::Context;
+use self::identity::Issuers;
 use self::leader::Leader;
 use self::metrics::Metrics;
 
@@ -60,7 +62,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     readiness.set(false);
     metrics.leading(true);
-    let work = Work { args, client, platform: Arc::new(ArcSwap::from_pointee(platform)), metrics, readiness };
+    let (platform, issuers) = (Arc::new(ArcSwap::from_pointee(platform)), Issuers::default());
+    let work = Work { args, client, platform, issuers, metrics, readiness };
     tokio::select! {
         () = work.run(&stop) => {}
         // Dropping the work ends every request at once: whoever takes the lease must not meet us.
@@ -75,6 +78,7 @@ struct Work {
     args: RunArgs,
     client: Client,
     platform: Arc<ArcSwap<PlatformConfig>>,
+    issuers: Issuers,
     metrics: Metrics,
     readiness: Readiness,
 }
@@ -106,14 +110,20 @@ impl Work {
             self.client.clone(),
             store.clone(),
             self.platform.clone(),
+            self.issuers.clone(),
             self.metrics.clone(),
             Recorder::new(self.client.clone(), reporter),
             queue,
         ));
         let _follow = follower.map(|follower| self.follow_config(follower, &context, &scope));
+        let _identity = self.follow_identity(&context);
         let watches = controller::watch::start(&self.client, writer, &context);
         let Some(_watches) = scope.run_until_cancelled(watches).await else { return };
         info!(services = store.len(), children = context.children.len(), "the caches are filled");
+        // Without keys every runtime would be told to let nobody in.
+        if scope.run_until_cancelled(self.issuers.known()).await.is_none() {
+            return;
+        }
         self.readiness.set(true);
         let work = controller::run(store, queued, context, scope.clone().cancelled_owned());
         let overdue = async {
@@ -124,6 +134,19 @@ impl Work {
             () = work => {}
             () = overdue => warn!("what was under way did not end in time and is dropped"),
         }
+    }
+
+    /// Queues every service when the issuers of identities change.
+    fn follow_identity(&self, context: &Arc<Context>) -> AbortOnDropHandle<()> {
+        let follower = identity::Follower::new(
+            self.client.clone(),
+            self.platform.clone(),
+            identity::OWN_TOKEN.into(),
+            self.issuers.clone(),
+            self.metrics.clone(),
+        );
+        let context = context.clone();
+        AbortOnDropHandle::new(tokio::spawn(follower.follow(move || context.queue_all())))
     }
 
     /// Queues every service when the configuration changes, or ends the scope when it watches other namespaces now.

@@ -12,6 +12,9 @@ use prometheus_client::registry::{Registry, Unit};
 /// From a no-op in the cache (well under a millisecond) to a struggling API server.
 const RECONCILE_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
+/// From pods that have it already to a kubelet that is not in a hurry; 2 s is what the product promises.
+const IN_FORCE_BUCKETS: [f64; 9] = [0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 120.0];
+
 /// Handles of every metric; clones share their values.
 #[derive(Clone)]
 pub struct Metrics {
@@ -25,6 +28,9 @@ pub struct Metrics {
     relists: Family<KindLabel, Counter>,
     undecodable: Counter,
     config_reloads: Family<ResultLabel, Counter>,
+    identity_fetches: Family<ResultLabel, Counter>,
+    pods_nudged: Counter,
+    in_force_duration: Histogram,
     leader: Gauge,
 }
 
@@ -52,6 +58,9 @@ impl Default for Metrics {
             relists: Family::default(),
             undecodable: Counter::default(),
             config_reloads: Family::default(),
+            identity_fetches: Family::default(),
+            pods_nudged: Counter::default(),
+            in_force_duration: Histogram::new(IN_FORCE_BUCKETS),
             leader: Gauge::default(),
         };
         metrics.register(&mut registry);
@@ -73,6 +82,9 @@ impl Metrics {
             relists,
             undecodable,
             config_reloads,
+            identity_fetches,
+            pods_nudged,
+            in_force_duration,
             leader,
         } = self;
         registry.register_with_unit(
@@ -93,6 +105,22 @@ impl Metrics {
             undecodable.clone(),
         );
         registry.register("config_reloads", "Reloads of the configuration by result", config_reloads.clone());
+        registry.register(
+            "identity_fetches",
+            "Fetches of the token issuer's keys by result",
+            identity_fetches.clone(),
+        );
+        registry.register(
+            "pods_nudged",
+            "Pods annotated so that the kubelet refreshes their configuration",
+            pods_nudged.clone(),
+        );
+        registry.register_with_unit(
+            "in_force_duration",
+            "Time from an applied configuration to all ready pods of the service running it",
+            Unit::Seconds,
+            in_force_duration.clone(),
+        );
         registry.register("leader", "1 while this process holds the lease", leader.clone());
     }
 
@@ -137,6 +165,21 @@ impl Metrics {
         self.config_reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
+    /// Counts a fetch of the issuer's keys; `result` is `ok` or `failed`.
+    pub fn identity_fetched(&self, result: &'static str) {
+        self.identity_fetches.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts a pod that was annotated.
+    pub fn pod_nudged(&self) {
+        self.pods_nudged.inc();
+    }
+
+    /// Records that all ready pods of a service run what was applied.
+    pub fn in_force(&self, took: Duration) {
+        self.in_force_duration.observe(took.as_secs_f64());
+    }
+
     /// Says whether this process holds the lease.
     pub fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
@@ -166,6 +209,9 @@ mod tests {
         metrics.watch_failed("Job");
         metrics.relisted("Job");
         metrics.config_reloaded("refused");
+        metrics.identity_fetched("ok");
+        metrics.pod_nudged();
+        metrics.in_force(Duration::from_millis(700));
         metrics.leading(true);
         let text = metrics.encode().unwrap();
         for line in [
@@ -178,6 +224,9 @@ mod tests {
             "goodgo_operator_relists_total{kind=\"Job\"} 1",
             "goodgo_operator_undecodable_services_total 0",
             "goodgo_operator_config_reloads_total{result=\"refused\"} 1",
+            "goodgo_operator_identity_fetches_total{result=\"ok\"} 1",
+            "goodgo_operator_pods_nudged_total 1",
+            "goodgo_operator_in_force_duration_seconds_bucket{le=\"1.0\"} 1",
             "goodgo_operator_leader 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -1,7 +1,8 @@
 //! What the operator may do, in one table: least privilege, each line with its reason.
 //!
 //! Chart and manifests are generated from it (`goodgo-operator rbac`) and drift-checked. No Secrets, no wildcards, nothing
-//! that could grant itself more.
+//! that could grant itself more. The token issuer's public keys need no line: Kubernetes shows them to every ServiceAccount
+//! (ClusterRole `system:service-account-issuer-discovery`, bound to `system:serviceaccounts`).
 
 use goodgo_render::ChildKind;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
@@ -21,7 +22,7 @@ pub struct Permission {
 }
 
 /// Everywhere that services are reconciled.
-const SERVICES: [Permission; 4] = [
+const SERVICES: [Permission; 5] = [
     Permission {
         group: "goodgo.io",
         resource: "goodgoservices",
@@ -45,6 +46,12 @@ const SERVICES: [Permission; 4] = [
         resource: "events",
         verbs: &["create", "patch"],
         reason: "tell what happened; patch counts repetitions",
+    },
+    Permission {
+        group: "",
+        resource: "pods",
+        verbs: &["list", "patch"],
+        reason: "find a service's pods, and annotate them so that the kubelet refreshes their configuration",
     },
 ];
 

@@ -1,19 +1,37 @@
 //! A plain HTTP client for calls from the host into a cluster.
+//!
+//! The host has no runtime that could prove who it is, so it shows a fixed key, as other callers without one do.
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
+use hyper::Request;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
 
-/// `GET`s a URL (`http://` only) and returns status and body.
+/// Header in which a caller without a runtime shows its key.
+pub const KEY_HEADER: &str = "x-internal-api-key";
+/// The key that the examples (`examples/keys.yaml`) and the services of tests accept.
+pub const KEY: &str = "a-key-for-the-demo-only";
+
+/// `GET`s a URL (`http://` only) with [`KEY`] and returns status and body.
 ///
 /// # Errors
 /// When no answer came within `patience`.
 pub async fn get(url: &str, patience: Duration) -> Result<(u16, String)> {
+    let request = Request::get(url).header(KEY_HEADER, KEY).body(Full::default());
+    send(request.with_context(|| format!("failed to read the URL {url}"))?, patience).await
+}
+
+/// Sends a request as it is and returns status and body.
+///
+/// # Errors
+/// When no answer came within `patience`.
+pub async fn send(request: Request<Full<hyper::body::Bytes>>, patience: Duration) -> Result<(u16, String)> {
+    let url = request.uri().to_string();
     let client: Client<_, Full<hyper::body::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let call = async {
-        let answer = client.get(url.parse()?).await?;
+        let answer = client.request(request).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();
         anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))

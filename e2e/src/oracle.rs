@@ -38,6 +38,7 @@ pub fn kind(name: &str) -> Result<ApiResource> {
         "Service" => ("", "v1", "services"),
         "ServiceAccount" => ("", "v1", "serviceaccounts"),
         "ConfigMap" => ("", "v1", "configmaps"),
+        "Secret" => ("", "v1", "secrets"),
         "Deployment" => ("apps", "v1", "deployments"),
         "Job" => ("batch", "v1", "jobs"),
         "HorizontalPodAutoscaler" => ("autoscaling", "v2", "horizontalpodautoscalers"),

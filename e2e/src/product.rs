@@ -202,3 +202,19 @@ impl Images {
         Self { operator: name("operator"), runtime: name("runtime"), demo: name("demo") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_accept_the_key_that_the_host_shows() {
+        let examples = examples("goodgo/demo:test").unwrap();
+        assert!(examples.contains(&format!("demo: {}\n", crate::http::KEY)), "{examples}");
+        assert_eq!(
+            examples.matches("keys: {secret: example-keys}").count(),
+            2,
+            "user-service and order-service"
+        );
+    }
+}

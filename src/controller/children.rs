@@ -34,6 +34,8 @@ pub struct Children<State> {
     pub workload: Vec<Manifest>,
     /// Pods to start with when the Deployment leaves their number to an autoscaler or to `kubectl scale`.
     pub initial_replicas: Option<i32>,
+    /// Revision of the runtime's configuration; none with the runtime off.
+    pub config_revision: Option<String>,
     /// How far it is applied.
     pub state: State,
 }
@@ -99,6 +101,7 @@ impl Children<Prepared> {
             horizontal_pod_autoscaler,
             pod_disruption_budget,
             initial_replicas,
+            config_revision,
         } = rendered;
         let foundation = [
             manifest(ChildKind::ServiceAccount, service_account)?,
@@ -117,6 +120,7 @@ impl Children<Prepared> {
             migration: manifest(ChildKind::Job, migration_job)?,
             workload: workload.into_iter().flatten().collect(),
             initial_replicas,
+            config_revision,
             state: Prepared,
         })
     }
@@ -126,14 +130,15 @@ impl<State> Children<State> {
     /// Whether the service should own the object at `key`.
     #[must_use]
     pub fn wants(&self, key: &ChildKey) -> bool {
-        let Self { foundation, migration, workload, initial_replicas: _, state: _ } = self;
+        let Self { foundation, migration, workload, initial_replicas: _, config_revision: _, state: _ } =
+            self;
         foundation.iter().chain(migration).chain(workload).any(|manifest| manifest.key == *key)
     }
 
     /// The same children, in another state.
     pub fn with<Next>(self, state: Next) -> Children<Next> {
-        let Self { foundation, migration, workload, initial_replicas, state: _ } = self;
-        Children { foundation, migration, workload, initial_replicas, state }
+        let Self { foundation, migration, workload, initial_replicas, config_revision, state: _ } = self;
+        Children { foundation, migration, workload, initial_replicas, config_revision, state }
     }
 }
 

@@ -17,6 +17,8 @@ use super::backoff::Backoff;
 use super::cache::{ChildCache, ChildKey};
 use super::child::Seen;
 use super::contention::Applications;
+use super::in_force::InForce;
+use crate::identity::Issuers;
 use crate::metrics::Metrics;
 
 /// Caches, memories and handles; everything in it may be used from any task.
@@ -33,6 +35,10 @@ pub struct Context {
     pub backoff: Backoff,
     /// The configuration in force.
     pub platform: Arc<ArcSwap<PlatformConfig>>,
+    /// Whose tokens the runtimes believe.
+    pub issuers: Issuers,
+    /// Whether pods run what was applied.
+    pub in_force: InForce,
     /// What is measured.
     pub metrics: Metrics,
     /// Publishes Events.
@@ -68,14 +74,17 @@ impl Context {
         client: Client,
         services: Store<GoodGoService>,
         platform: Arc<ArcSwap<PlatformConfig>>,
+        issuers: Issuers,
         metrics: Metrics,
         recorder: Recorder,
         queue: UnboundedSender<ObjectRef<GoodGoService>>,
     ) -> Self {
         Self {
+            in_force: InForce::new(client.clone(), metrics.clone(), queue.clone()),
             client,
             services,
             platform,
+            issuers,
             metrics,
             recorder,
             queue,
@@ -149,6 +158,7 @@ impl Context {
     /// Forgets a service that is gone.
     pub fn forget(&self, key: &ServiceKey) {
         self.backoff.reset(key);
+        self.in_force.forget(key);
         self.written().remove(key);
         for (child, _) in self.children.of_service(key) {
             self.applications.forget(&child);
@@ -191,7 +201,7 @@ mod tests {
         let recorder = Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None });
         let (store, _) = reflector::store();
         let (queue, _) = futures::channel::mpsc::unbounded();
-        Context::new(client, store, Arc::default(), Metrics::default(), recorder, queue)
+        Context::new(client, store, Arc::default(), Issuers::default(), Metrics::default(), recorder, queue)
     }
 
     fn service(version: u32, said: &str) -> GoodGoService {

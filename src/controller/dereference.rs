@@ -5,11 +5,12 @@ use std::sync::Arc;
 use goodgo_api::GoodGoService;
 use goodgo_fleet::{FleetView, ServiceKey};
 use goodgo_render::PlatformConfig;
+use goodgo_runtime_config::Issuer;
 
 use super::{Context, Service};
 use crate::error::Error;
 
-/// One service, what it sees of the others, and the platform's configuration.
+/// One service, what it sees of the others, the platform's configuration and the issuers of identities.
 pub struct Input {
     /// The object.
     pub object: Arc<GoodGoService>,
@@ -19,6 +20,8 @@ pub struct Input {
     pub view: FleetView,
     /// The configuration at this moment.
     pub platform: Arc<PlatformConfig>,
+    /// Whose tokens are believed.
+    pub issuers: Arc<Vec<Issuer>>,
 }
 
 /// Collects the input of one reconcile.
@@ -35,5 +38,6 @@ pub fn dereference(object: Arc<GoodGoService>, context: &Context) -> Result<Inpu
     let generation = metadata.generation;
     let view = context.fleet().view(&key);
     let service = Service { key, uid, generation };
-    Ok(Input { object, service, view, platform: context.platform.load_full() })
+    let (platform, issuers) = (context.platform.load_full(), context.issuers.current());
+    Ok(Input { object, service, view, platform, issuers })
 }

@@ -70,6 +70,7 @@ pub async fn report(input: &Input, outcome: Outcome, context: &Context) -> Resul
         input,
         outcome: &outcome,
         rollout: rollout.as_ref(),
+        in_force: context.in_force.verdict(&input.service.key, &input.service.uid),
         previous: &previous,
         now,
     });
@@ -96,7 +97,7 @@ fn next(outcome: Outcome) -> Result<Next, Error> {
 }
 
 /// The Deployment as it was seen last, if it is the service's.
-fn rollout(input: &Input, context: &Context) -> Option<Rollout> {
+pub(super) fn rollout(input: &Input, context: &Context) -> Option<Rollout> {
     let key = ChildKey::new(ChildKind::Deployment, &input.service.key.namespace, &input.service.key.name);
     let child = context.children.get(&key)?;
     let ours = ownership(&child, &input.service) == Ownership::Ours;
@@ -141,6 +142,7 @@ mod tests {
                 migration: None,
                 workload: vec![],
                 initial_replicas: None,
+                config_revision: None,
                 state,
             };
             next(Outcome::Applied { children, not_active: vec![] }).unwrap()

@@ -1,6 +1,7 @@
 //! The status of a service, computed from what was applied and seen. Pure: equal facts give equal statuses.
 
 mod conditions;
+mod in_force;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use self::conditions::REFUSED;
 use self::conditions::{Conditions, State};
 use super::child::Rollout;
 use super::dereference::Input;
+use super::in_force::Verdict;
 use super::report::Outcome;
 
 /// Everything that a status is computed from.
@@ -24,6 +26,8 @@ pub struct Facts<'a> {
     pub outcome: &'a Outcome,
     /// The Deployment as it was seen last.
     pub rollout: Option<&'a Rollout>,
+    /// What is known of the pods' configuration, and of which revision of it.
+    pub in_force: Option<(Verdict, String)>,
     /// The status that stands.
     pub previous: &'a GoodGoServiceStatus,
     /// The time, RFC 3339 in seconds.
@@ -51,7 +55,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         }
         Outcome::Applied { children, not_active } => {
             conditions.of_children(&children.state);
-            conditions.of_not_active(not_active, runtime_is_on(facts.input));
+            conditions.of_not_active(not_active, facts);
         }
     }
     conditions.of_rollout(facts.rollout);
@@ -76,6 +80,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         routes: routes(facts.input),
         canary: None, // until there is one
         selector: Some(format!("goodgo.io/service={},goodgo.io/track=stable", facts.input.service.key.name)),
+        config_revision: facts.in_force.as_ref().map(|(_, revision)| revision.clone()),
         summary: Some(summary),
     }
 }

@@ -9,6 +9,7 @@ mod children;
 mod conflicts;
 mod fleet;
 mod harness;
+mod in_force;
 mod process;
 mod status;
 
@@ -38,6 +39,8 @@ async fn keeps_its_promises_on_a_real_api_server() {
         conflicts::a_foreign_object_with_our_label_is_reported_and_untouched,
         conflicts::a_persistent_opponent_makes_it_slow_down,
         fleet::a_missing_callee_that_appears_turns_its_caller_good,
+        in_force::pods_are_nudged_asked_and_reported,
+        in_force::callers_are_known_by_tokens_of_the_clusters_issuer,
         status::ready_follows_the_workload,
         status::a_suspended_service_is_left_alone,
         status::what_cannot_be_carried_out_is_said,

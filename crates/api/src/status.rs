@@ -39,6 +39,9 @@ pub struct GoodGoServiceStatus {
     /// Label selector of the pods, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+    /// Revision of the runtime's configuration that InForce speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_revision: Option<String>,
     /// What `kubectl get goodgoservices` shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,

@@ -1,6 +1,7 @@
 //! Consent: what a callee says about who may call it, and the one function that decides.
 
 use crate::ServiceKey;
+use crate::declaration::Declaration;
 use goodgo_api::access as api;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,6 +13,8 @@ pub struct Access {
     pub callers: Option<BTreeSet<ServiceKey>>,
     /// Other namespaces whose services may call.
     pub namespaces: Namespaces,
+    /// Whether fixed keys are accepted too, by which a caller without a runtime can prove itself.
+    pub keys: bool,
 }
 
 /// Namespaces, besides the service's own.
@@ -36,6 +39,8 @@ pub enum Refusal {
     CallerNotListed,
     /// `access.namespaces` of the callee does not list the caller's namespace.
     NamespaceNotListed,
+    /// The callee's runtime asks who calls, and the caller has no runtime that could prove it.
+    CallerHasNoIdentity,
 }
 
 impl Refusal {
@@ -45,10 +50,11 @@ impl Refusal {
         match self {
             Self::CallerNotListed => "CallerNotListed",
             Self::NamespaceNotListed => "NamespaceNotListed",
+            Self::CallerHasNoIdentity => "CallerHasNoIdentity",
         }
     }
 
-    /// A sentence that says what to do at the callee.
+    /// A sentence that says what to do, at the callee or at the caller.
     #[must_use]
     pub fn remedy(self, caller: &ServiceKey, callee: &ServiceKey) -> String {
         let ServiceKey { namespace, name } = caller;
@@ -64,6 +70,9 @@ impl Refusal {
                     "{callee} accepts no calls from namespace {namespace}: add it to its access.namespaces"
                 )
             }
+            Self::CallerHasNoIdentity => format!(
+                "{callee} asks who calls, and without a runtime {caller} can't prove it: switch the runtime of {caller} on, or give {callee} access.keys"
+            ),
         }
     }
 }
@@ -92,12 +101,12 @@ impl Access {
         } else {
             Namespaces::Listed(access.namespaces.iter().map(|name| name.0.clone()).collect())
         };
-        Self { callers, namespaces }
+        Self { callers, namespaces, keys: access.keys.is_some() }
     }
 
-    /// Whether the service `callee`, which has this access, refuses `caller`, and why. The namespace comes first: as
-    /// long as it is not listed, naming the caller changes nothing.
-    pub(crate) fn refusal(&self, caller: &ServiceKey, callee: &ServiceKey) -> Option<Refusal> {
+    /// Whether the service `callee`, which has this access, does not list `caller`, and why. The namespace comes first:
+    /// as long as it is not listed, naming the caller changes nothing.
+    fn unlisted(&self, caller: &ServiceKey, callee: &ServiceKey) -> Option<Refusal> {
         let listed = match &self.namespaces {
             Namespaces::All => true,
             Namespaces::Listed(namespaces) => namespaces.contains(&caller.namespace),
@@ -109,5 +118,19 @@ impl Access {
             Some(callers) if !callers.contains(caller) => Some(Refusal::CallerNotListed),
             _ => None,
         }
+    }
+}
+
+impl Declaration {
+    /// Whether this service, which is `callee`, refuses `caller`, which declares `calling`, and why.
+    pub(crate) fn refusal(
+        &self,
+        callee: &ServiceKey,
+        caller: &ServiceKey,
+        calling: &Self,
+    ) -> Option<Refusal> {
+        let nameless = || self.endpoint.runtime && !calling.identity.proven && !self.access.keys;
+        let listed = self.access.unlisted(caller, callee);
+        listed.or_else(|| nameless().then_some(Refusal::CallerHasNoIdentity))
     }
 }

@@ -16,12 +16,23 @@ pub struct Declaration {
     pub access: Access,
     /// How the service is reached.
     pub endpoint: Endpoint,
+    /// How it proves to its callees who it is.
+    pub identity: Identity,
     /// Topics that it publishes to.
     pub publishes: BTreeSet<String>,
     /// Topics that it subscribes to.
     pub subscribes: BTreeSet<String>,
     /// Whether it is reached from outside.
     pub gateway: bool,
+}
+
+/// How a service proves to its callees who it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// Name of its pods' ServiceAccount, the subject of its tokens.
+    pub service_account: String,
+    /// Whether it has a runtime, which sends a token with every call.
+    pub proven: bool,
 }
 
 /// How a service is reached by its callers.
@@ -62,6 +73,7 @@ impl Declaration {
             calls: calls(service, namespace),
             access: Access::from_spec(spec.access.as_ref(), namespace),
             endpoint: Endpoint::of(service),
+            identity: Identity::of(service),
             publishes: events
                 .map(|events| events.publishes.iter().map(|publish| publish.topic.0.clone()).collect())
                 .unwrap_or_default(),
@@ -71,6 +83,20 @@ impl Declaration {
             gateway: spec.gateway.is_some(),
         }
     }
+}
+
+impl Identity {
+    fn of(service: &GoodGoService) -> Self {
+        let named = service.spec.service_account_name.as_ref().map(|name| name.0.clone());
+        let own = || own_service_account(service.metadata.name.as_deref().unwrap_or_default());
+        Self { service_account: named.unwrap_or_else(own), proven: service.spec.runtime_enabled() }
+    }
+}
+
+/// Name of the ServiceAccount that the service `name` gets when it names no existing one.
+#[must_use]
+pub fn own_service_account(name: &str) -> String {
+    format!("{name}--app")
 }
 
 impl Endpoint {

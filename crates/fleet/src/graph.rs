@@ -73,14 +73,18 @@ impl Fleet {
             .calls
             .iter()
             .map(|(name, callee)| {
-                (name.clone(), CallView { callee: callee.clone(), state: self.call(key, callee) })
+                (
+                    name.clone(),
+                    CallView { callee: callee.clone(), state: self.call(key, declaration, callee) },
+                )
             })
             .collect();
         let mut view = FleetView { calls, ..FleetView::default() };
         for caller in self.callers.get(key).into_iter().flatten().filter(|caller| *caller != key) {
-            match declaration.access.refusal(caller, key) {
+            let Some(calling) = self.services.get(caller) else { continue };
+            match declaration.refusal(key, caller, calling) {
                 None => {
-                    view.callers.insert(caller.clone());
+                    view.callers.insert(caller.clone(), calling.identity.clone());
                 }
                 Some(refusal) => {
                     view.refused.insert(caller.clone(), refusal);
@@ -116,13 +120,13 @@ impl Fleet {
         None
     }
 
-    fn call(&self, caller: &ServiceKey, callee: &ServiceKey) -> CallState {
+    fn call(&self, caller: &ServiceKey, calling: &Declaration, callee: &ServiceKey) -> CallState {
         if caller == callee {
             return CallState::SelfCall;
         }
         match self.services.get(callee) {
             None => CallState::Missing,
-            Some(declaration) => match declaration.access.refusal(caller, callee) {
+            Some(declaration) => match declaration.refusal(callee, caller, calling) {
                 Some(refusal) => CallState::NotAccepted(refusal),
                 None => CallState::Resolved(declaration.endpoint.clone()),
             },
@@ -133,11 +137,36 @@ impl Fleet {
     fn affected(&mut self, key: &ServiceKey, new: Option<&Declaration>) -> BTreeSet<ServiceKey> {
         let old = self.services.get(key).cloned();
         let mut changed = self.move_calls(key, old.as_ref(), new);
+        changed.extend(self.seen_as_other(key, old.as_ref(), new));
         let callers = self.callers.get(key).into_iter().flatten();
-        changed.extend(callers.filter(|caller| sees_other(caller, key, old.as_ref(), new)).cloned());
+        let sees_other = |caller: &&ServiceKey| {
+            let calling = self.services.get(*caller);
+            calling.is_some_and(|calling| sees_other(caller, calling, key, old.as_ref(), new))
+        };
+        changed.extend(callers.filter(sees_other).cloned());
         changed.remove(key);
         changed.retain(|other| self.services.contains_key(other));
         changed
+    }
+
+    /// The callees to which `key` is somebody else when it becomes `new`: it has another identity, or
+    /// none any more.
+    fn seen_as_other(
+        &self,
+        key: &ServiceKey,
+        old: Option<&Declaration>,
+        new: Option<&Declaration>,
+    ) -> BTreeSet<ServiceKey> {
+        let (Some(old), Some(new)) = (old, new) else { return BTreeSet::new() };
+        if old.identity == new.identity {
+            return BTreeSet::new();
+        }
+        let seen = |callee: &ServiceKey, calling: &Declaration| {
+            let refusal = self.services.get(callee)?.refusal(callee, key, calling);
+            Some(refusal.map_or_else(|| Ok(calling.identity.clone()), Err))
+        };
+        let callees = old.calls.values().filter(|callee| seen(callee, old) != seen(callee, new));
+        callees.cloned().collect()
     }
 
     /// Moves `key` in the backward index, and returns the callees that lost or gained a caller.
@@ -169,13 +198,14 @@ impl Fleet {
 /// Whether `caller` sees its call to `callee` differently when that changes from `old` to `new`.
 fn sees_other(
     caller: &ServiceKey,
+    calling: &Declaration,
     callee: &ServiceKey,
     old: Option<&Declaration>,
     new: Option<&Declaration>,
 ) -> bool {
     let (Some(old), Some(new)) = (old, new) else { return old.is_some() != new.is_some() };
     let refusal =
-        |declaration: &Declaration| -> Option<Refusal> { declaration.access.refusal(caller, callee) };
+        |declaration: &Declaration| -> Option<Refusal> { declaration.refusal(callee, caller, calling) };
     match (refusal(old), refusal(new)) {
         (None, None) => old.endpoint != new.endpoint,
         (before, after) => before != after,

@@ -12,7 +12,7 @@ mod key;
 mod view;
 
 pub use consent::{Access, Namespaces, Refusal};
-pub use declaration::{AdditionalPort, Declaration, Endpoint};
+pub use declaration::{AdditionalPort, Declaration, Endpoint, Identity, own_service_account};
 pub use graph::Fleet;
 pub use key::ServiceKey;
 pub use view::{CallState, CallView, FleetView};

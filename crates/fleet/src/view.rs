@@ -1,17 +1,17 @@
 //! What one service sees of the others: the input of rendering and of the status.
 
 use crate::consent::Refusal;
-use crate::declaration::Endpoint;
+use crate::declaration::{Endpoint, Identity};
 use crate::key::ServiceKey;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What one service sees of the others. Equal views render equal children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetView {
     /// Its declared calls, by the call's name.
     pub calls: BTreeMap<String, CallView>,
-    /// Services that declare a call to it and are accepted.
-    pub callers: BTreeSet<ServiceKey>,
+    /// Services that declare a call to it and are accepted, with what they prove themselves by.
+    pub callers: BTreeMap<ServiceKey, Identity>,
     /// Services that declare a call to it and are not, with the reason.
     pub refused: BTreeMap<ServiceKey, Refusal>,
 }

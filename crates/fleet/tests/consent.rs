@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use goodgo_api::access::{Access, Caller};
+use goodgo_api::access::{Access, AccessKeys, Caller};
 use goodgo_api::calls::Call;
 use goodgo_api::{GoodGoService, GoodGoServiceSpec};
 use goodgo_fleet::{CallState, Declaration, Fleet, Refusal, ServiceKey};
@@ -104,6 +104,46 @@ fn naming_a_caller_does_not_list_its_namespace() {
 fn a_star_lists_every_namespace() {
     let all = with_access(Access { namespaces: vec!["*".into()], ..Access::default() });
     assert!(accepted(&outcome("auth", all)));
+}
+
+#[test]
+fn a_caller_without_a_runtime_is_nobody_to_a_callee_that_asks() {
+    let off = |mut spec: GoodGoServiceSpec| {
+        spec.runtime = Some(serde_json::from_value(serde_json::json!({"enabled": false})).unwrap());
+        spec
+    };
+    let keys = || AccessKeys { secret: "keys".into() };
+    let outcome = |callee: GoodGoServiceSpec| {
+        let mut fleet = Fleet::default();
+        let (user, declaration) = service("shop", "user", off(spec(&["iam"])));
+        fleet.upsert(user.clone(), declaration);
+        let (iam, declaration) = service("shop", "iam", callee);
+        fleet.upsert(iam.clone(), declaration);
+        (fleet.view(&user).calls["iam"].state.clone(), fleet.view(&iam))
+    };
+    let (state, callee) = outcome(minimal());
+    assert_eq!(state, CallState::NotAccepted(Refusal::CallerHasNoIdentity));
+    assert!(callee.callers.is_empty() && callee.refused.len() == 1, "{callee:?}");
+    assert!(accepted(&outcome(with_access(Access { keys: Some(keys()), ..Access::default() })).0));
+    assert!(accepted(&outcome(off(minimal())).0), "nobody asks");
+    let nobody = Access { callers: Some(Vec::new()), keys: Some(keys()), ..Access::default() };
+    assert_eq!(outcome(with_access(nobody)).0, CallState::NotAccepted(Refusal::CallerNotListed));
+}
+
+#[test]
+fn a_caller_that_changes_its_identity_wakes_its_callees() {
+    let mut fleet = Fleet::default();
+    let (iam, declaration) = service("shop", "iam", minimal());
+    fleet.upsert(iam.clone(), declaration);
+    let named = |account: Option<&str>| {
+        let service_account_name = account.map(Into::into);
+        service("shop", "user", GoodGoServiceSpec { service_account_name, ..spec(&["iam"]) })
+    };
+    let (user, own) = named(None);
+    fleet.upsert(user.clone(), own);
+    assert_eq!(fleet.view(&iam).callers[&user].service_account, "user--app");
+    assert_eq!(fleet.upsert(user.clone(), named(Some("shared")).1), BTreeSet::from([iam.clone()]));
+    assert_eq!(fleet.view(&iam).callers[&user].service_account, "shared");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use goodgo_api::Protocol;
 use goodgo_api::workload::PortProtocol;
-use goodgo_fleet::{Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Namespaces, ServiceKey};
+use goodgo_fleet::{
+    Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Identity, Namespaces, ServiceKey,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +19,8 @@ fn access() -> impl Strategy<Value = Access> {
         1 => Just(Namespaces::All),
         3 => prop::collection::btree_set("[ab]", 0..3).prop_map(Namespaces::Listed),
     ];
-    (prop::option::of(prop::collection::btree_set(key(), 0..4)), namespaces)
-        .prop_map(|(callers, namespaces)| Access { callers, namespaces })
+    (prop::option::of(prop::collection::btree_set(key(), 0..4)), namespaces, any::<bool>())
+        .prop_map(|(callers, namespaces, keys)| Access { callers, namespaces, keys })
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
@@ -36,12 +38,18 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     })
 }
 
+fn identity() -> impl Strategy<Value = Identity> {
+    ("[mn]", any::<bool>()).prop_map(|(service_account, proven)| Identity { service_account, proven })
+}
+
 fn declaration() -> impl Strategy<Value = Declaration> {
-    (prop::collection::btree_map("[tuvw]", key(), 0..4), access(), endpoint(), any::<bool>()).prop_map(
-        |(calls, access, endpoint, gateway)| Declaration {
+    let calls = prop::collection::btree_map("[tuvw]", key(), 0..4);
+    (calls, access(), endpoint(), identity(), any::<bool>()).prop_map(
+        |(calls, access, endpoint, identity, gateway)| Declaration {
             calls,
             access,
             endpoint,
+            identity,
             publishes: BTreeSet::new(),
             subscribes: BTreeSet::new(),
             gateway,
@@ -103,7 +111,7 @@ proptest! {
                     prop_assert_eq!(&call.state, &CallState::Missing);
                     continue;
                 };
-                prop_assert_eq!(call.endpoint().is_some(), callee.callers.contains(caller));
+                prop_assert_eq!(call.endpoint().is_some(), callee.callers.contains_key(caller));
                 let refused = match call.state {
                     CallState::NotAccepted(refusal) => Some(refusal),
                     _ => None,
@@ -112,7 +120,7 @@ proptest! {
             }
         }
         for (callee, view) in &views {
-            for caller in view.callers.iter().chain(view.refused.keys()) {
+            for caller in view.callers.keys().chain(view.refused.keys()) {
                 prop_assert!(views[caller].calls.values().any(|call| &call.callee == callee), "{} has no call", caller);
             }
         }

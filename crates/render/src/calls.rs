@@ -1,11 +1,10 @@
-//! Declared calls as the pod sees them: which go through the runtime, on which loopback port, and where they lead.
+//! Declared calls as the pod sees them: which go through the runtime, on which loopback port, and with which tokens.
 
-use crate::platform::PlatformConfig;
 use crate::validate::ValidatedService;
 use goodgo_api::Protocol;
 use goodgo_api::calls::{ExternalCall, ExternalProtocol};
-use goodgo_fleet::{CallView, Endpoint, FleetView};
-use goodgo_runtime_config::{self as runtime, Scheme, ports};
+use goodgo_fleet::{CallView, Endpoint, FleetView, ServiceKey};
+use goodgo_runtime_config::ports;
 use std::collections::BTreeMap;
 
 /// The runtime's loopback port of each call that goes through it, by the call's name.
@@ -24,21 +23,17 @@ pub(crate) fn listeners(service: &ValidatedService, fleet: &FleetView) -> BTreeM
     names.into_iter().zip(ports::CALLS_FROM..=ports::RESERVED_TO).collect()
 }
 
-/// Where each of these calls leads, for the runtime's configuration.
-pub(crate) fn targets(
-    service: &ValidatedService,
-    fleet: &FleetView,
-    platform: &PlatformConfig,
-) -> BTreeMap<String, runtime::Call> {
+/// Callees of the calls that go through the runtime, by the call's name: each gets a token of its own. They are known
+/// without the callee being there, so one that appears later rolls nothing.
+pub(crate) fn identified(service: &ValidatedService, fleet: &FleetView) -> BTreeMap<String, ServiceKey> {
     let listeners = listeners(service, fleet);
-    let external =
-        service.spec().external_calls.iter().map(|call| (call.name.0.clone(), external_target(call)));
-    let calls = service.spec().calls.iter().map(|call| {
+    let calls = service.spec().calls.iter().filter_map(|call| {
         let name = call.name().0;
-        let target = target(service, fleet.calls.get(&name), platform);
-        (name, target)
+        let namespace = call.namespace.as_ref().map_or(service.namespace(), |name| name.as_str());
+        let callee = ServiceKey::new(namespace, call.service.as_str());
+        listeners.contains_key(&name).then_some((name, callee))
     });
-    calls.chain(external).filter(|(name, _)| listeners.contains_key(name)).collect()
+    calls.collect()
 }
 
 /// Where a callee is reached, when the call works.
@@ -56,29 +51,4 @@ pub(crate) fn is_tcp(fleet: &FleetView, name: &str) -> bool {
 pub(crate) fn external_port(call: &ExternalCall) -> u16 {
     let convention = if call.protocol == ExternalProtocol::Http { 80 } else { 443 };
     call.port.map_or(convention, |port| port.0)
-}
-
-fn target(service: &ValidatedService, call: Option<&CallView>, platform: &PlatformConfig) -> runtime::Call {
-    let Some(call) = call else {
-        return runtime::Call::unavailable(
-            "CalleeMissing",
-            "the callee is not known yet: try again in a moment",
-        );
-    };
-    match call.endpoint() {
-        Some(endpoint) => {
-            let host = platform.dns_name(&call.callee.name, &call.callee.namespace);
-            runtime::Call::to(Scheme::Http, host, endpoint.service_port)
-        }
-        None => runtime::Call::unavailable(
-            call.reason().unwrap_or_default(),
-            call.message(service.key()).unwrap_or_default(),
-        ),
-    }
-}
-
-fn external_target(call: &ExternalCall) -> runtime::Call {
-    let scheme = if call.protocol == ExternalProtocol::Http { Scheme::Http } else { Scheme::Https };
-    let host = call.host.as_ref().map(|host| host.0.clone()).unwrap_or_default();
-    runtime::Call::to(scheme, host, external_port(call))
 }

@@ -36,6 +36,8 @@ pub struct Children {
     /// ([`goodgo_api::INITIAL_REPLICAS_MANAGER`]), at creation and when scaling is switched on. `None`: the Deployment
     /// carries `replicas` itself.
     pub initial_replicas: Option<i32>,
+    /// Revision of the runtime's configuration in [`Children::config_map`].
+    pub config_revision: Option<String>,
 }
 
 /// Kind of a child, in the order in which children are applied: who is needed comes before who needs it.
@@ -161,6 +163,7 @@ impl Children {
             horizontal_pod_autoscaler,
             pod_disruption_budget,
             initial_replicas: _,
+            config_revision: _,
         } = self;
         let objects = [
             child(ChildKind::ServiceAccount, service_account.as_ref())?,

@@ -25,6 +25,7 @@ mod pod;
 mod pod_disruption_budget;
 mod quantity;
 mod render;
+mod runtime_config;
 mod service;
 mod service_account;
 mod validate;

@@ -5,7 +5,13 @@
 //! name spaces.
 
 use goodgo_api::types::ServiceName;
+use goodgo_fleet::own_service_account;
 use std::fmt;
+
+/// Name of the headless Service of the service `name`, also of another's: callers look its pods up there.
+pub(crate) fn headless_service(name: &str) -> String {
+    format!("{name}--headless")
+}
 
 /// Name of a child; only a validated service can make one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,8 +59,8 @@ impl Names {
         Self {
             service: ChildName(name.0.clone()),
             deployment: ChildName(name.0.clone()),
-            headless_service: part("headless"),
-            service_account: part("app"),
+            headless_service: ChildName(headless_service(&name.0)),
+            service_account: ChildName(own_service_account(&name.0)),
             config_map: part("runtime"),
             network_policy: part("policy"),
             horizontal_pod_autoscaler: part("hpa"),

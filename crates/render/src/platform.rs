@@ -8,9 +8,12 @@ mod targets;
 use crate::validate::Violation;
 use goodgo_api::GoodGoServiceSpec;
 use goodgo_api::workload::Scaling;
+use goodgo_fleet::ServiceKey;
+use goodgo_runtime_config::{is_authority, is_http_url};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use targets::labels;
+pub(crate) use targets::url_port;
 
 pub use environment::{Environment, GatewayTls, Profile};
 pub use targets::{
@@ -46,8 +49,8 @@ pub struct PlatformConfig {
     pub tracing: Option<TracingConfig>,
     /// Redis that keeps rate limits across the gateway's replicas.
     pub rate_limit_store: Option<RateLimitStore>,
-    /// The cluster's token issuer, when the one that the API server publishes can't be used.
-    pub identity: Option<IdentityConfig>,
+    /// Identities of services: the cluster's name in them, and their issuer.
+    pub identity: IdentityConfig,
     /// The service mesh.
     pub mesh: Mesh,
 }
@@ -80,7 +83,7 @@ impl Default for PlatformConfig {
             kafka: None,
             tracing: None,
             rate_limit_store: None,
-            identity: None,
+            identity: IdentityConfig::default(),
             mesh: Mesh::default(),
         }
     }
@@ -111,6 +114,12 @@ impl PlatformConfig {
         format!("{service}.{namespace}.svc.{}.", self.cluster_domain)
     }
 
+    /// `aud` of the tokens with which `callee` is called.
+    #[must_use]
+    pub fn audience(&self, callee: &ServiceKey) -> String {
+        format!("goodgo.io/{}/{}/{}", self.identity.cluster_id, callee.namespace, callee.name)
+    }
+
     /// Checks what the types alone can't hold.
     ///
     /// # Errors
@@ -132,16 +141,36 @@ impl PlatformConfig {
                 ));
             }
         }
-        for (path, empty, what) in [
+        for (path, wrong, what) in [
             (
                 "clusterDomain",
-                self.cluster_domain.is_empty(),
+                !is_authority(&self.cluster_domain) || self.cluster_domain.contains(':'),
                 "name the cluster's DNS domain, such as cluster.local",
+            ),
+            (
+                "identity.clusterId",
+                !is_cluster_id(&self.identity.cluster_id),
+                "use 1 to 63 lower case letters, digits, hyphens and dots",
+            ),
+            (
+                "identity.issuer",
+                self.identity.issuer.as_ref().is_some_and(|issuer| !(1..=512).contains(&issuer.len())),
+                "write the iss of the cluster's tokens, at most 512 characters",
+            ),
+            (
+                "identity.jwks",
+                self.identity.jwks.as_ref().is_some_and(|jwks| !is_http_url(jwks)),
+                "write the URL of the issuer's key set",
+            ),
+            (
+                "kafka.bootstrap",
+                self.kafka.as_ref().is_some_and(|kafka| !are_brokers(&kafka.bootstrap)),
+                "name one or more brokers, each as host:port",
             ),
             ("runtimeImage", self.runtime_image.is_empty(), "name the runtime's image"),
             ("dns.ports", self.dns.ports.is_empty(), "name at least one port, such as 53"),
         ] {
-            if empty {
+            if wrong {
                 violations.push(Violation::new(path, what));
             }
         }
@@ -151,7 +180,8 @@ impl PlatformConfig {
                 "say where the collector is, so that pods may reach it: pods or cidrs",
             ));
         }
-        if self.tracing.as_ref().is_some_and(|tracing| tracing.port().is_none()) {
+        let endpoint = self.tracing.as_ref().map(|tracing| tracing.otlp_endpoint.as_str());
+        if endpoint.is_some_and(|url| url_port(url).is_none() || !is_http_url(url)) {
             violations.push(Violation::new(
                 "tracing.otlpEndpoint",
                 "write scheme, host and port, such as http://collector.observability.svc:4317",
@@ -159,6 +189,15 @@ impl PlatformConfig {
         }
         if violations.is_empty() { Ok(()) } else { Err(violations) }
     }
+}
+
+fn is_cluster_id(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    (1..=63).contains(&text.len()) && text.bytes().all(legal)
+}
+
+fn are_brokers(bootstrap: &[String]) -> bool {
+    !bootstrap.is_empty() && bootstrap.iter().all(|broker| broker.contains(':') && is_authority(broker))
 }
 
 pub(crate) fn is_cidr(text: &str) -> bool {

@@ -53,6 +53,11 @@ impl Quantity {
         self.nanos > other.nanos
     }
 
+    /// The amount in whole units (bytes of a size), rounded up.
+    pub(crate) fn ceil(self) -> u64 {
+        u64::try_from((self.nanos + NANO - 1) / NANO).unwrap_or(u64::MAX)
+    }
+
     /// The canonical text.
     pub(crate) fn canonical(self) -> String {
         let whole = self.nanos % NANO == 0;

@@ -10,8 +10,9 @@ use crate::pod_disruption_budget::pod_disruption_budget;
 use crate::service_account::service_account;
 use crate::{Children, PlatformConfig, RenderError, ValidatedService};
 use goodgo_fleet::FleetView;
+use goodgo_runtime_config::Issuer;
 
-/// The children of `service`. Pure: equal inputs give equal bytes.
+/// The children of `service`. Pure: equal inputs give equal bytes. `issuers` are those whose tokens its runtime believes.
 ///
 /// # Errors
 /// [`RenderError`], for defects of this crate only: nothing that a user can write causes it.
@@ -19,12 +20,14 @@ pub fn render(
     service: &ValidatedService,
     fleet: &FleetView,
     platform: &PlatformConfig,
+    issuers: &[Issuer],
 ) -> Result<Children, RenderError> {
     let deployment = deployment(service, fleet, platform);
+    let (config_map, config_revision) = config_map(service, fleet, platform, issuers)?.unzip();
     Ok(Children {
         service_account: service_account(service),
         network_policy: network_policy(service, fleet, platform),
-        config_map: config_map(service, fleet, platform)?,
+        config_map,
         service: crate::service::service(service),
         headless_service: headless_service(service),
         migration_job: migration_job(service, fleet, platform, deployment.as_ref())?,
@@ -32,5 +35,6 @@ pub fn render(
         horizontal_pod_autoscaler: horizontal_pod_autoscaler(service, platform),
         pod_disruption_budget: pod_disruption_budget(service, platform),
         initial_replicas: initial_replicas(service, platform),
+        config_revision,
     })
 }

@@ -111,6 +111,40 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "spec.dependencies.redis.to[0].cidrs[0]",
         "CIDR",
     ),
+    ("  calls: [{service: iam, cache: {maxAge: 31d}}]", "spec.calls[iam].cache.maxAge", "1ms to 30d"),
+    (
+        "  calls: [{service: iam, routes: [{path: /a}, {path: /b, timeout: soon}]}]",
+        "spec.calls[iam].routes[1].timeout",
+        "1ms to 30d",
+    ),
+    ("  calls: [{service: iam, retries: {backoff: 0s}}]", "spec.calls[iam].retries.backoff", "1ms to 30d"),
+    ("  externalCalls: [{name: x, host: a.123}]", "spec.externalCalls[x].host", "DNS name"),
+    (
+        "  dependencies: {redis: {urlFrom: {secret: a, key: b}, every: 60d}}",
+        "spec.dependencies.redis.every",
+        "1ms to 30d",
+    ),
+    ("  health: {via: Runtime, ready: {exec: {command: [x]}}}", "spec.health.ready.exec", "use path or grpc"),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, maxBody: big, auth: {none: {}}}]}",
+        "spec.gateway.routes[r].maxBody",
+        "such as 1Mi",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, contentTypes: [json], auth: {none: {}}}]}",
+        "spec.gateway.routes[r].contentTypes[0]",
+        "type/subtype",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {jwt: {issuer: i, audience: a, jwks: 'https://a.b/k?x'}}}]}",
+        "spec.gateway.routes[r].auth.jwt.jwks",
+        "URL",
+    ),
+    (
+        "  calls: [{service: iam}]\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {forward: {service: iam, namespace: auth, path: /v}}}]}",
+        "spec.gateway.routes[r].auth.forward.service",
+        "declare it in spec.calls",
+    ),
     (
         "  tolerations: [{key: a, effect: NoExecute, seconds: now}]",
         "spec.tolerations[0].seconds",
@@ -149,6 +183,9 @@ fn a_service_without_fault_passes() {
         "  strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}",
         "  preStop: {exec: {command: [x]}}\n  runtime: {enabled: false}",
         "  additionalPorts: [{name: dns, port: 3000, protocol: UDP}]",
+        "  calls: [{service: iam}]\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {forward: {service: iam, path: /v}}}]}",
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {at: Gateway, forward: {service: iam, path: /v}}}]}",
+        "  runtime: {enabled: false}\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {forward: {service: iam, path: /v}}}]}",
     ] {
         assert_eq!(validate(spec, &local()), [], "{spec}");
     }

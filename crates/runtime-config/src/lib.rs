@@ -13,6 +13,7 @@ mod validate;
 
 pub use error::{Error, Violation};
 pub use model::*;
+pub use validate::{is_authority, is_http_url};
 
 /// Key in the ConfigMap and name of the mounted file.
 pub const FILE_NAME: &str = "runtime.json";

@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, reason = "JSON answers null where nothing is; no slice is indexed")]
 
 use super::{Platform, Room, eventually, platform};
+use crate::http;
 use crate::oracle::kind;
 use anyhow::{Context, Result, bail, ensure};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
@@ -10,6 +11,9 @@ use std::io::Write;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+/// Secret with the fixed key by which the host is let in.
+const KEYS: &str = "test-keys";
 
 /// What kubectl said.
 #[derive(Debug, Clone)]
@@ -63,6 +67,10 @@ impl Namespace {
         namespace
             .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name,
                 "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}))
+            .await?;
+        namespace
+            .apply(&json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"host": http::KEY},
+                "metadata": {"name": KEYS, "namespace": namespace.name}}))
             .await?;
         Ok(namespace)
     }
@@ -131,7 +139,8 @@ impl Namespace {
             .with_context(|| format!("failed to apply {object}"))
     }
 
-    /// Applies a GoodGoService whose image is the demo service, unless the spec says otherwise.
+    /// Applies a GoodGoService whose image is the demo service, unless the spec says otherwise. The host, which has no
+    /// runtime, may call it with [`http::KEY`] unless the spec says `access.keys: null`.
     ///
     /// # Errors
     /// The server's refusal.
@@ -141,6 +150,11 @@ impl Namespace {
             "health": {"ready": {"initialDelay": "1s", "period": "1s"}}});
         if let (Some(whole), Value::Object(spec)) = (whole.as_object_mut(), spec) {
             whole.extend(spec);
+        }
+        match whole.pointer_mut("/access/keys") {
+            Some(Value::Null) => drop(whole["access"].as_object_mut().map(|access| access.remove("keys"))),
+            Some(_) => {}
+            None => whole["access"]["keys"] = json!({"secret": KEYS}),
         }
         self.apply(&json!({"apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
             "metadata": {"name": name, "namespace": self.name}, "spec": whole}))

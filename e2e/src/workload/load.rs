@@ -7,6 +7,7 @@
 //! is counted apart.
 #![allow(clippy::indexing_slicing, reason = "JSON answers null where nothing is; no slice is indexed")]
 
+use crate::http::{KEY, KEY_HEADER};
 use crate::oracle::Times;
 use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Full};
@@ -193,6 +194,7 @@ impl Client {
             .method(method.clone())
             .uri(path)
             .header(HOST, &self.address)
+            .header(KEY_HEADER, KEY)
             .body(Full::new(body.clone()))
             .context("failed to make the request")?;
         let answer = connection.send_request(request).await.with_context(|| format!("{method} {path}"))?;

@@ -14,6 +14,8 @@ mod chain;
 mod conflict;
 mod deletion;
 mod healing;
+mod hot;
+mod identity;
 mod kubectl;
 mod policy;
 mod refused;

@@ -60,7 +60,8 @@ fn names(pods: &[Value]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_runtime_off_calls_go_to_cluster_dns_and_its_file_is_gone() -> Result<()> {
     let shop = Namespace::new("runtime-off", 4).await?;
-    shop.service("iam-service", json!({"port": 3001})).await?;
+    // A callee with a runtime would ask who calls, and without one nobody could say.
+    shop.service("iam-service", json!({"port": 3001, "runtime": {"enabled": false}})).await?;
     let on = json!({"port": 3002, "calls": [{"service": "iam-service"}]});
     shop.service("user-service", on.clone()).await?;
     shop.ready("iam-service").await?;

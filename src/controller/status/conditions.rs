@@ -83,27 +83,21 @@ impl Conditions {
         }
     }
 
-    /// Declared and not acted on yet: said plainly, and not held against the service.
-    pub(super) fn of_not_active(&mut self, not_active: &[NotActive], runtime: bool) {
+    /// Declared and not acted on yet: said plainly, and not held against the service. What has no condition of its own is
+    /// said with InForce.
+    pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
         let fields = |parts: fn(Part) -> bool| -> Vec<&str> {
             not_active.iter().filter(|found| parts(found.part)).map(|found| found.field.as_str()).collect()
         };
         let events = fields(|part| part == Part::Events);
         let routes = fields(|part| matches!(part, Part::Gateway | Part::Canary));
-        let others = fields(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary));
         for (type_, fields) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
             if !fields.is_empty() {
                 self.set(type_, ConditionStatus::Unknown, "NotActive", not_acted_on(&fields));
             }
         }
-        if runtime || !others.is_empty() {
-            let message = if others.is_empty() {
-                "whether every pod runs the current settings is not asked yet".to_owned()
-            } else {
-                not_acted_on(&others)
-            };
-            self.set(ConditionType::InForce, ConditionStatus::Unknown, "NotActive", message);
-        }
+        let others = fields(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary));
+        self.of_in_force(facts, &others);
     }
 
     pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {
@@ -237,7 +231,7 @@ fn list(keys: &[ChildKey]) -> String {
     names.join(", ")
 }
 
-fn not_acted_on(fields: &[&str]) -> String {
+pub(super) fn not_acted_on(fields: &[&str]) -> String {
     let named: Vec<&str> = fields.iter().take(NAMED).copied().collect();
     format!("accepted and not acted on by this version: {}{}", named.join(", "), more(fields.len()))
 }

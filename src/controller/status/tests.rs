@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::Service;
 use super::super::cache::ChildKey;
 use super::super::children::{Applied, Children, Migration};
+use super::super::in_force::Verdict;
 use super::*;
 
 /// A service of these fields in generation 7, which sees nobody but itself.
@@ -28,12 +29,19 @@ fn input(spec: Value) -> Input {
         service: Service { key, uid: "u".into(), generation: Some(7) },
         object: Arc::new(object),
         platform: Arc::new(PlatformConfig::default()),
+        issuers: Arc::default(),
     }
 }
 
 fn applied(state: Applied) -> Outcome {
-    let children =
-        Children { foundation: vec![], migration: None, workload: vec![], initial_replicas: None, state };
+    let children = Children {
+        foundation: vec![],
+        migration: None,
+        workload: vec![],
+        initial_replicas: None,
+        config_revision: None,
+        state,
+    };
     Outcome::Applied { children, not_active: vec![] }
 }
 
@@ -52,7 +60,8 @@ fn rollout(desired: i32, available: i32) -> Rollout {
 
 fn status_of(input: &Input, outcome: &Outcome, rollout: Option<&Rollout>) -> GoodGoServiceStatus {
     let previous = GoodGoServiceStatus { observed_generation: Some(6), ..GoodGoServiceStatus::default() };
-    status(&Facts { input, outcome, rollout, previous: &previous, now: "2026-01-01T00:00:00Z".to_owned() })
+    let now = "2026-01-01T00:00:00Z".to_owned();
+    status(&Facts { input, outcome, rollout, in_force: None, previous: &previous, now })
 }
 
 /// Every condition as `Type=Status/Reason`.
@@ -153,7 +162,7 @@ fn what_is_not_acted_on_yet_is_unknown_and_does_not_gate() {
     let mut outcome = applied(Applied::default());
     if let Outcome::Applied { not_active, .. } = &mut outcome {
         not_active.push(NotActive { part: Part::Events, field: "spec.events.publishes".to_owned() });
-        not_active.push(NotActive { part: Part::Calls, field: "spec.calls[x].cache".to_owned() });
+        not_active.push(NotActive { part: Part::PreStop, field: "spec.preStop.http".to_owned() });
     }
     let status = status_of(&input, &outcome, Some(&rollout(1, 1)));
     let expected = [
@@ -163,7 +172,7 @@ fn what_is_not_acted_on_yet_is_unknown_and_does_not_gate() {
         "InForce=Unknown/NotActive",
     ];
     assert_eq!(said(&status), expected);
-    assert!(status.conditions[3].message.contains("spec.calls[x].cache"));
+    assert!(status.conditions[3].message.contains("spec.preStop.http"));
     assert_eq!(
         (status.topics[0].name.as_str(), status.topics[0].state),
         ("user.created", PartState::Unknown)
@@ -178,6 +187,7 @@ fn a_suspended_service_keeps_what_was_said_before() {
         input: &input,
         outcome: &Outcome::Suspended,
         rollout: None,
+        in_force: None,
         previous: &before,
         now: "2026-02-02T00:00:00Z".to_owned(),
     };
@@ -197,9 +207,42 @@ fn a_transition_time_changes_with_its_status_only() {
     let before = status_of(&input, &outcome, Some(&rollout(2, 1)));
     let later = |rollout: &Rollout| {
         let now = "2026-02-02T00:00:00Z".to_owned();
-        status(&Facts { input: &input, outcome: &outcome, rollout: Some(rollout), previous: &before, now })
+        let (input, outcome, rollout) = (&input, &outcome, Some(rollout));
+        status(&Facts { input, outcome, rollout, in_force: None, previous: &before, now })
     };
     assert_eq!(later(&rollout(2, 1)), before);
     assert_eq!(later(&rollout(3, 1)).conditions[0].last_transition_time, "2026-01-01T00:00:00Z");
     assert_eq!(later(&rollout(2, 2)).conditions[0].last_transition_time, "2026-02-02T00:00:00Z");
+}
+
+#[test]
+fn what_the_pods_run_is_said_with_its_revision_and_repeated_by_a_new_leader() {
+    let (input, outcome, rollout) = (minimal(), applied(Applied::default()), rollout(2, 2));
+    let mut previous = GoodGoServiceStatus::default();
+    let pod = || "a-1".to_owned();
+    let refused = || Verdict::Refused { pod: pod(), message: "no".into() };
+    let verdicts = [
+        (Verdict::NoReadyPods, "1a", "InForce=Unknown/NoReadyPods"),
+        (Verdict::InForce, "1a", "InForce=True/InForce"),
+        (Verdict::Unasked, "1a", "InForce=True/InForce"),
+        (Verdict::Unasked, "2b", "InForce=False/Propagating"),
+        (Verdict::Propagating, "2b", "InForce=False/Propagating"),
+        (refused(), "2b", "InForce=False/ConfigRefused"),
+        (Verdict::Unreachable { pod: pod() }, "2b", "InForce=Unknown/Unreachable"),
+        (Verdict::Unasked, "2b", "InForce=Unknown/Unreachable"),
+    ];
+    for (verdict, revision, condition) in verdicts {
+        let facts = Facts {
+            input: &input,
+            outcome: &outcome,
+            rollout: Some(&rollout),
+            in_force: Some((verdict, revision.to_owned())),
+            previous: &previous,
+            now: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        let status = status(&facts);
+        assert_eq!(said(&status), ["Ready=True/Ready", "WorkloadAvailable=True/Available", condition]);
+        assert_eq!(status.config_revision.as_deref(), Some(revision));
+        previous = status;
+    }
 }

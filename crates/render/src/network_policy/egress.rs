@@ -1,7 +1,7 @@
 //! Whom the pods may connect to: DNS, accepted callees, external callees and dependencies, Kafka and the trace collector.
 
 use super::{callee_ports, pods, port, range, ranges, services, tcp};
-use crate::platform::PlatformConfig;
+use crate::platform::{PlatformConfig, url_port};
 use crate::pod::filled;
 use crate::validate::ValidatedService;
 use crate::{calls, labels};
@@ -12,7 +12,7 @@ use goodgo_api::types::Cidr;
 use goodgo_api::workload::PortProtocol;
 use goodgo_fleet::{CallView, FleetView};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn rules(
     service: &ValidatedService,
@@ -23,6 +23,7 @@ pub(super) fn rules(
     rules.extend(callees(fleet));
     rules.extend(external(service, platform));
     rules.extend(dependencies(service, platform));
+    rules.extend(key_sets(service, platform));
     rules.push(kafka(service, platform));
     rules.push(tracing(platform));
     rules.into_iter().flatten().collect()
@@ -88,6 +89,18 @@ fn dependencies(
     targets.map(|target| rule(target_peers(target, platform), tcp(target.port.0))).collect()
 }
 
+/// Where the runtime fetches the keys of the issuers that routes trust; everywhere but the platform's private ranges.
+fn key_sets(service: &ValidatedService, platform: &PlatformConfig) -> Vec<Option<NetworkPolicyEgressRule>> {
+    if !service.runtime_on_port() {
+        return Vec::new();
+    }
+    let routes = service.spec().gateway.iter().flat_map(|gateway| &gateway.routes);
+    let urls = routes.filter_map(|route| Some(route.auth.jwt.as_ref()?.jwks.as_str()));
+    let ports: BTreeSet<u16> = urls.filter_map(url_port).collect();
+    let ranges = || ranges(None::<std::iter::Empty<&str>>, platform);
+    ports.into_iter().map(|port| rule(ranges(), tcp(port))).collect()
+}
+
 fn target_peers(target: &EgressTarget, platform: &PlatformConfig) -> Vec<NetworkPolicyPeer> {
     let Some(pod_labels) = &target.pod_labels else {
         return ranges(texts(target.cidrs.as_deref()), platform);
@@ -112,7 +125,7 @@ fn kafka(service: &ValidatedService, platform: &PlatformConfig) -> Option<Networ
 fn tracing(platform: &PlatformConfig) -> Option<NetworkPolicyEgressRule> {
     let tracing = platform.tracing.as_ref()?;
     let to = tracing.pods.iter().map(pods).chain(tracing.cidrs.iter().map(|cidr| range(cidr, Vec::new())));
-    rule(to.collect(), tcp(tracing.port()?))
+    rule(to.collect(), tcp(url_port(&tracing.otlp_endpoint)?))
 }
 
 fn texts(cidrs: Option<&[Cidr]>) -> Option<impl Iterator<Item = &str>> {

@@ -28,7 +28,7 @@ pub(super) fn rules(
         more.sort();
         let tcp = spec.protocol == Protocol::Tcp;
         rules.push(NetworkPolicyIngressRule {
-            from: Some(services(&fleet.callers)),
+            from: Some(services(fleet.callers.keys())),
             ports: Some(callee_ports(service.runtime_on_port(), tcp, spec.port.0, &more)),
         });
     }

@@ -171,13 +171,21 @@ pub struct RateLimitStore {
 
 /// The cluster's token issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IdentityConfig {
-    /// `iss` of service account tokens.
-    pub issuer: String,
-    /// URL of its key set; discovered unless set.
-    #[serde(default)]
+    /// Part of every audience: a token of one cluster is worth nothing in another with the same issuer. A change replaces
+    /// all pods.
+    pub cluster_id: String,
+    /// `iss` of service account tokens; discovered unless set.
+    pub issuer: Option<String>,
+    /// URL of its key set; the API server's own unless set.
     pub jwks: Option<String>,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self { cluster_id: "cluster".to_owned(), issuer: None, jwks: None }
+    }
 }
 
 /// The service mesh.
@@ -197,13 +205,18 @@ impl TracingConfig {
     /// Port of the endpoint: the one written, or the scheme's.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        let (scheme, rest) = self.otlp_endpoint.split_once("://")?;
-        let authority = rest.split('/').next()?;
-        match authority.rsplit_once(':') {
-            Some((_, port)) => port.parse().ok(),
-            None if scheme == "https" => Some(443),
-            None => Some(80),
-        }
+        url_port(&self.otlp_endpoint)
+    }
+}
+
+/// Port of a URL: the one written, or the scheme's.
+pub(crate) fn url_port(url: &str) -> Option<u16> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    match authority.rsplit_once(':') {
+        Some((_, port)) => port.parse().ok(),
+        None if scheme == "https" => Some(443),
+        None => Some(80),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The containers: the app, the runtime, and what runs before the app.
 
-use super::{container, env, filled, filled_map, probes, security, volumes};
+use super::{container, env, filled, filled_map, probes, runtime_volumes, security, volumes};
 use crate::calls;
 use crate::platform::PlatformConfig;
 use crate::validate::{ResourcePlan, ValidatedService};
@@ -34,9 +34,9 @@ pub(super) fn app(service: &ValidatedService, env: Vec<EnvVar>) -> Container {
         ports: Some(app_ports(service)),
         resources: resources(&service.parsed().app),
         volume_mounts: filled(volumes::mounts(service)),
-        liveness_probe: Some(probes::probe(&probes.live)),
-        readiness_probe: Some(probes::probe(&probes.ready)),
-        startup_probe: probes.startup.as_ref().map(probes::probe),
+        liveness_probe: Some(probes::of_app(probes, "/app/live", &probes.live)),
+        readiness_probe: Some(probes::of_app(probes, "/app/ready", &probes.ready)),
+        startup_probe: probes.startup.as_ref().map(|plan| probes::of_app(probes, "/app/startup", plan)),
         lifecycle: Some(Lifecycle { pre_stop: Some(pre_stop(service)), ..Lifecycle::default() }),
         security_context: Some(security::app(service)),
         ..container(APP, spec.image.as_str())
@@ -55,7 +55,9 @@ pub(super) fn runtime(
         ports: Some(runtime_ports(service)),
         resources: resources(&service.parsed().runtime),
         restart_policy: Some("Always".to_owned()),
-        volume_mounts: Some(vec![volumes::runtime_mount()]),
+        volume_mounts: filled(
+            runtime_volumes::all(service, fleet, platform).into_iter().map(|(_, mount)| mount).collect(),
+        ),
         startup_probe: Some(probes::of_runtime("/startup", 1, 60)),
         readiness_probe: Some(probes::of_runtime("/ready", 2, 1)),
         liveness_probe: Some(probes::of_runtime("/live", 10, 3)),
@@ -101,7 +103,7 @@ pub(super) fn migrate(service: &ValidatedService, migrate: &Migrate, env: Vec<En
 fn runtime_args(service: &ValidatedService, fleet: &FleetView) -> Vec<String> {
     let mut args = vec![
         "--config".to_owned(),
-        format!("{}/{}", volumes::RUNTIME_PATH, goodgo_runtime_config::FILE_NAME),
+        format!("{}/{}", runtime_volumes::CONFIG_PATH, goodgo_runtime_config::FILE_NAME),
         "--grace-period".to_owned(),
         service.parsed().grace_seconds.to_string(),
     ];

@@ -4,6 +4,7 @@ mod containers;
 mod env;
 mod placement;
 mod probes;
+mod runtime_volumes;
 mod security;
 mod volumes;
 
@@ -11,7 +12,7 @@ use crate::labels;
 use crate::platform::PlatformConfig;
 use crate::validate::ValidatedService;
 use goodgo_fleet::FleetView;
-use k8s_openapi::api::core::v1::{Container, LocalObjectReference, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, LocalObjectReference, PodSpec, PodTemplateSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -46,11 +47,18 @@ pub(crate) fn template(
             init_containers: (!init.is_empty()).then_some(init),
             containers: vec![containers::app(service, env)],
             termination_grace_period_seconds: Some(service.parsed().grace_seconds),
-            volumes: filled(volumes::of_pod(service)),
+            volumes: filled(volumes(service, fleet, platform)),
             topology_spread_constraints: filled(placement::spread(service)),
             ..base(service)
         }),
     }
+}
+
+/// The files' volumes and, with a runtime, its own.
+fn volumes(service: &ValidatedService, fleet: &FleetView, platform: &PlatformConfig) -> Vec<Volume> {
+    let mut volumes = volumes::of_files(service);
+    volumes.extend(runtime_volumes::all(service, fleet, platform).into_iter().map(|(volume, _)| volume));
+    volumes
 }
 
 /// The template of the migration Job's pods: the app's image, variables and files, and no runtime, so that the Job ends

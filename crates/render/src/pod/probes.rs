@@ -1,12 +1,21 @@
 //! Probes as Kubernetes takes them, every default written out.
 
-use crate::validate::{ProbeAction, ProbePlan};
+use crate::validate::{ProbeAction, ProbePlan, Probes};
 use goodgo_runtime_config::ports;
 use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-/// A probe of the app.
-pub(super) fn probe(plan: &ProbePlan) -> Probe {
+/// A probe of the app: asked itself, or by the runtime, which answers at `path` of its admin port.
+pub(super) fn of_app(probes: &Probes, path: &str, plan: &ProbePlan) -> Probe {
+    if !probes.via_runtime {
+        return probe(plan);
+    }
+    let action = ProbeAction::Http { path: path.to_owned(), port: ports::ADMIN };
+    // The runtime gives the app its whole time, and then has to tell.
+    probe(&ProbePlan { action, timeout: plan.timeout.saturating_add(1), ..plan.clone() })
+}
+
+fn probe(plan: &ProbePlan) -> Probe {
     let timing = Probe {
         initial_delay_seconds: plan.initial_delay,
         period_seconds: Some(plan.period),

@@ -1,4 +1,4 @@
-//! Volumes and mounts: one source mounted twice is one volume; the order in the manifest means nothing.
+//! Volumes and mounts of the user's files: one source mounted twice is one volume; the order in the manifest means nothing.
 
 use crate::hash::short_hash;
 use crate::quantity::Quantity;
@@ -9,26 +9,6 @@ use k8s_openapi::api::core::v1::{
     SecretVolumeSource, Volume, VolumeMount,
 };
 use std::collections::BTreeMap;
-
-/// Folder of the runtime's configuration.
-pub(super) const RUNTIME_PATH: &str = "/etc/goodgo/runtime";
-const RUNTIME_VOLUME: &str = "goodgo-runtime";
-
-/// The files' volumes and, with a runtime, its configuration.
-pub(super) fn of_pod(service: &ValidatedService) -> Vec<Volume> {
-    let mut volumes = of_files(service);
-    if service.has_sidecar() {
-        volumes.push(Volume {
-            name: RUNTIME_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: service.names().config_map.as_str().to_owned(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        });
-    }
-    volumes
-}
 
 /// The files' volumes, sorted by name.
 pub(super) fn of_files(service: &ValidatedService) -> Vec<Volume> {
@@ -53,16 +33,6 @@ pub(super) fn mounts(service: &ValidatedService) -> Vec<VolumeMount> {
         .collect();
     mounts.sort_by(|a, b| a.mount_path.cmp(&b.mount_path));
     mounts
-}
-
-/// Where the runtime reads its configuration: the whole folder, because a single file would not follow changes.
-pub(super) fn runtime_mount() -> VolumeMount {
-    VolumeMount {
-        name: RUNTIME_VOLUME.to_owned(),
-        mount_path: RUNTIME_PATH.to_owned(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    }
 }
 
 /// Name of a file's volume: the same for the same source shown in the same way, and short whatever the source's name.

@@ -11,6 +11,8 @@ pub(crate) struct Probes {
     pub(crate) live: ProbePlan,
     pub(crate) ready: ProbePlan,
     pub(crate) startup: Option<ProbePlan>,
+    /// Whether the kubelet asks the runtime, and the runtime the app.
+    pub(crate) via_runtime: bool,
 }
 
 /// One probe; times in seconds.
@@ -80,11 +82,21 @@ pub(super) fn parse(spec: &GoodGoServiceSpec, report: &mut Report) -> Probes {
     if health.via == ProbeVia::Runtime && !spec.runtime_enabled() {
         report.add("spec.health.via", "the runtime is off: write via: App, or switch the runtime on");
     }
+    let via_runtime = health.via == ProbeVia::Runtime;
+    for (field, probe) in [("live", &health.live), ("ready", &health.ready), ("startup", &health.startup)] {
+        if via_runtime && probe.as_ref().is_some_and(|probe| probe.exec.is_some()) {
+            report.add(
+                &format!("spec.health.{field}.exec"),
+                "the runtime can't run a command in the app's container: use path or grpc, or via: App",
+            );
+        }
+    }
     let startup = health.startup.as_ref();
     Probes {
         live: probe(spec, &LIVE, health.live.as_ref(), report),
         ready: probe(spec, &READY, health.ready.as_ref(), report),
         startup: startup.map(|startup| probe(spec, &STARTUP, Some(startup), report)),
+        via_runtime,
     }
 }
 

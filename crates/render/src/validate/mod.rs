@@ -8,6 +8,7 @@ mod env;
 mod gateway;
 mod health;
 mod resources;
+mod runtime;
 mod violation;
 mod workload;
 
@@ -76,7 +77,7 @@ impl ValidatedService {
         let key = ServiceKey { namespace, name: name.0.clone() };
         calls::check(&key, spec, &mut report);
         env::check(spec, &mut report);
-        gateway::check(spec, platform, &mut report);
+        gateway::check(&key, spec, platform, &mut report);
         workload::check(spec, &mut report);
         let parsed = Parsed {
             grace_seconds: grace_seconds(spec, &mut report),
@@ -87,6 +88,7 @@ impl ValidatedService {
             tolerations: workload::tolerations(spec, &mut report),
             scale_down_seconds: workload::scale_down_seconds(spec, &mut report),
         };
+        runtime::check(&key, spec, &parsed.probes, platform, &mut report);
         report.into_result()?;
         Ok(Self {
             names: Names::new(&name),
@@ -144,7 +146,7 @@ impl ValidatedService {
         self.spec.runtime_enabled() && self.spec.protocol != Protocol::Tcp
     }
 
-    /// Whether the runtime runs beside the app: on its port, or, beside a TCP app, for the calls that it makes.
+    /// Whether the runtime runs beside the app: on its port, or, beside a TCP app, for its calls and probes.
     #[must_use]
     pub fn has_sidecar(&self) -> bool {
         let calls = !self.spec.calls.is_empty()
@@ -153,7 +155,8 @@ impl ValidatedService {
                 .external_calls
                 .iter()
                 .any(|call| call.protocol != goodgo_api::calls::ExternalProtocol::Tcp);
-        self.runtime_on_port() || (self.spec.runtime_enabled() && calls)
+        let probes = self.parsed.probes.via_runtime;
+        self.runtime_on_port() || (self.spec.runtime_enabled() && (calls || probes))
     }
 
     /// Port of the Service.

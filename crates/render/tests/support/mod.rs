@@ -3,6 +3,7 @@
 use goodgo_api::GoodGoService;
 use goodgo_fleet::{Declaration, Fleet, FleetView, ServiceKey};
 use goodgo_render::{Children, PlatformConfig, ValidatedService, not_active, render};
+use goodgo_runtime_config::Issuer;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -32,7 +33,7 @@ impl Case {
 
     /// Its children.
     pub(crate) fn children(&self) -> Children {
-        render(&self.validated(), &self.view(), &self.platform).unwrap()
+        render(&self.validated(), &self.view(), &self.platform, &issuers()).unwrap()
     }
 
     /// The children as one YAML file; what is not in an object stands in comments before them.
@@ -45,13 +46,22 @@ impl Case {
         if let Some(job) = children.deployment_waits_for() {
             writeln!(text, "# the Deployment waits for: {job}").unwrap();
         }
-        for part in not_active(&self.validated()) {
+        for part in not_active(&self.validated(), &self.platform) {
             writeln!(text, "# not active: {}", part.field).unwrap();
         }
         let objects: Vec<Value> = children.objects().unwrap().into_iter().map(|child| child.object).collect();
         let options = serde_saphyr::ser_options! { compact_list_indent: true };
         text + &serde_saphyr::to_string_multiple_with_options(&objects, options).unwrap()
     }
+}
+
+/// The cluster's issuer with one key, as an API server publishes it.
+pub(crate) fn issuers() -> Vec<Issuer> {
+    let key = serde_json::json!({
+        "use": "sig", "kty": "RSA", "kid": "example", "alg": "RS256", "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W", "e": "AQAB",
+    });
+    let keys = vec![serde_json::from_value(key).unwrap()];
+    vec![Issuer { issuer: "https://kubernetes.default.svc.cluster.local".to_owned(), keys }]
 }
 
 /// Under which name a service stands in the fleet.

@@ -111,8 +111,9 @@ fn is_srv_name(value: &str) -> bool {
     is_underscored(parts.next()) && is_underscored(parts.next()) && parts.next().is_some_and(is_host)
 }
 
-/// Scheme and authority, and a path at most; no user, query or fragment.
-fn is_http_url(value: &str) -> bool {
+/// Whether it is a URL that the runtime takes: scheme and authority, and a path at most; no user, query or fragment.
+#[must_use]
+pub fn is_http_url(value: &str) -> bool {
     let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
     let authority = rest.map(|rest| rest.split_once('/').map_or(rest, |(authority, _)| authority));
     let plain =
@@ -120,8 +121,9 @@ fn is_http_url(value: &str) -> bool {
     plain && authority.is_some_and(is_authority)
 }
 
-/// `host` or `host:port`.
-fn is_authority(value: &str) -> bool {
+/// Whether it is `host` or `host:port`.
+#[must_use]
+pub fn is_authority(value: &str) -> bool {
     match value.rsplit_once(':') {
         Some((host, port)) => is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0),
         None => is_host(value),
