@@ -6,15 +6,15 @@
 //! | --- | --- | --- | --- |
 //! | 14001 `service` | pod | callers in the cluster | the app, through [`proxy`]'s service stack |
 //! | 14002 `gateway` | pod | the gateway | declared routes only; none is declared yet, so 404 |
-//! | 14010 `admin` | pod | kubelet, operator, monitoring | `/live` `/ready` `/startup` `/config` `/metrics` |
+//! | 14010 `admin` | pod | kubelet, operator, monitoring | `/live` `/ready` `/startup` `/health/…` `/app/…` `/config` `/metrics` |
 //! | 14011 `drain` | pod | the kubelet, from the app container's preStop hook | `GET /drain`, once the pod is drained |
 //! | 14100… | 127.0.0.1 | the app | one listener per declared call, forwarded to the call's target |
 //!
 //! Ports, the app's port and paths come from the command line ([`args`]) and are frozen for a pod's life; everything
 //! else is in the file and hot ([`config`]). [`runtime`] puts the parts together and is the place to start reading.
 //!
-//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), one plain thread watches the file, and
-//! name resolution borrows short-lived blocking threads.
+//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), one plain thread watches the file, one
+//! exports traces where they are on, and name resolution borrows short-lived blocking threads.
 
 pub mod args;
 pub mod runtime;
@@ -22,11 +22,14 @@ pub mod telemetry;
 
 mod admin;
 mod config;
+mod context;
 mod drain;
 mod error;
+mod health;
 mod metrics;
 mod proxy;
 mod server;
+mod spans;
 mod survival;
 mod upstream;
 

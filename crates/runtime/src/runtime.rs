@@ -18,10 +18,13 @@ use crate::admin::{self, Admin};
 use crate::args::Args;
 use crate::config::Hot;
 use crate::config::watch::Watcher;
+use crate::context::Registry;
 use crate::drain::{Drain, Lifecycle};
-use crate::metrics::Metrics;
+use crate::health::Checks;
+use crate::metrics::{Leg, Metrics};
 use crate::proxy;
 use crate::server::Bound;
+use crate::spans::Tracer;
 use crate::survival;
 use crate::upstream::{Origin, Tls, Upstream};
 
@@ -29,12 +32,16 @@ use crate::upstream::{Origin, Tls, Upstream};
 /// this is all they get.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// What the last spans get on their way out.
+const SPANS_LIMIT: Duration = Duration::from_secs(1);
+
 /// A runtime whose listeners are bound.
 #[derive(Debug)]
 pub struct Runtime {
     addresses: Addresses,
     listeners: Listeners,
     state: Arc<Admin>,
+    tracer: Arc<Tracer>,
     tls: Tls,
     /// The service and gateway listeners and what they have open.
     inbound: Lifecycle,
@@ -123,10 +130,13 @@ impl Runtime {
             Watcher::start(args.config.clone(), move |read| hot.offer(read))?
         };
         let lifecycle = Lifecycle::new();
+        let tracer = Tracer::new(Arc::clone(&metrics));
+        let checks = Checks::new(args.dependencies_dir.clone(), &tls, Arc::clone(&metrics));
         let state = Arc::new(Admin {
             hot,
             drain: Drain::new(lifecycle.clone()),
             metrics,
+            checks,
             started: AtomicBool::new(false),
         });
         serve_admin("admin", admin, admin::admin(Arc::clone(&state)));
@@ -135,6 +145,7 @@ impl Runtime {
             addresses,
             listeners: Listeners { inbound, calls },
             state,
+            tracer,
             tls,
             inbound: lifecycle,
             outbound: Lifecycle::new(),
@@ -168,12 +179,27 @@ impl Runtime {
 
     /// Serves until `told` resolves or a drained pod goes on living, then finishes promptly.
     pub async fn run(self, told: impl Future<Output = ()>) -> Ended {
-        let Self { addresses: _, listeners, state, tls, inbound, outbound, app_port, grace, _watcher } = self;
+        let Self {
+            addresses: _,
+            listeners,
+            state,
+            tracer,
+            tls,
+            inbound,
+            outbound,
+            app_port,
+            grace,
+            _watcher,
+        } = self;
         let serving = async {
+            let mut changes = state.hot.changes();
             state.hot.loaded().await;
-            start(listeners, &state, tls, &inbound, &outbound);
+            follow(&state, &tracer);
+            start(listeners, &state, &tracer, tls, &inbound, &outbound);
             state.started.store(true, Ordering::Release);
-            std::future::pending::<()>().await;
+            while changes.changed().await.is_ok() {
+                follow(&state, &tracer);
+            }
         };
         let ended = tokio::select! {
             () = told => Ended::Told,
@@ -183,24 +209,51 @@ impl Runtime {
         // Drained already: whatever is open has had its time.
         let limit = if state.drain.is_done() { Duration::ZERO } else { EXIT_LIMIT };
         let (inbound, outbound) = tokio::join!(inbound.finish(limit), outbound.finish(limit));
+        state.checks.stop();
+        tracer.close(SPANS_LIMIT).await;
         tracing::info!(open = inbound + outbound, ?ended, "ended");
         ended
     }
 }
 
+/// Tells those parts that keep something running about the configuration in force.
+fn follow(state: &Admin, tracer: &Tracer) {
+    if let Some(snapshot) = state.hot.current().as_ref() {
+        tracer.configure(&snapshot.config);
+        state.checks.configure(&snapshot.config.health);
+    }
+}
+
 /// Gives every listener its stack.
-fn start(listeners: Listeners, state: &Admin, tls: Tls, inbound: &Lifecycle, outbound: &Lifecycle) {
+fn start(
+    listeners: Listeners,
+    state: &Admin,
+    tracer: &Arc<Tracer>,
+    tls: Tls,
+    inbound: &Lifecycle,
+    outbound: &Lifecycle,
+) {
+    let registry = Registry::new();
+    let with = |name: &str, leg: Leg| proxy::Outer {
+        lifecycle: if matches!(leg, Leg::Call(_)) { outbound.clone() } else { inbound.clone() },
+        metrics: state.metrics.listener(name, leg),
+        tracer: Arc::clone(tracer),
+        registry: Arc::clone(&registry),
+    };
     let Listeners { inbound: to_app, calls } = listeners;
     if let Some(Inbound { app_port, service, gateway }) = to_app {
         let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls));
-        let metrics = state.metrics.listener("service");
-        service.serve(proxy::service(app, inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
-        let metrics = state.metrics.listener("gateway");
-        gateway.serve(proxy::gateway(inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
+        let outer = with("service", Leg::Service);
+        let metrics = Arc::clone(&outer.metrics);
+        service.serve(proxy::service(app, outer), inbound, metrics);
+        let outer = with("gateway", Leg::Gateway);
+        let metrics = Arc::clone(&outer.metrics);
+        gateway.serve(proxy::gateway(outer), inbound, metrics);
     }
     for (name, bound) in calls {
-        let metrics = state.metrics.listener(&name);
-        let stack = proxy::call(&name, Arc::clone(&state.hot), outbound.clone(), Arc::clone(&metrics));
+        let outer = with(&name, Leg::Call(name.clone()));
+        let metrics = Arc::clone(&outer.metrics);
+        let stack = proxy::call(&name, Arc::clone(&state.hot), outer);
         bound.serve(stack, outbound, metrics);
     }
 }

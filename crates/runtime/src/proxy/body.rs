@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-use crate::metrics::Guard;
+use crate::context::Remembered;
+use crate::metrics::Exchange;
 use crate::upstream::Lease;
 
 /// A request's or response's body.
@@ -15,8 +16,10 @@ pub(crate) struct Body {
     content: Content,
     /// Goes back to its pool when the last frame has been read.
     lease: Option<Lease>,
-    /// Counts the request as in flight until the body is dropped.
-    in_flight: Option<Guard>,
+    /// Keeps the request in the app's reach until the body is dropped.
+    serving: Option<Remembered>,
+    /// Counts the request as in flight until the body is dropped, and then as done.
+    exchange: Option<Exchange>,
 }
 
 #[derive(Debug, Default)]
@@ -42,14 +45,33 @@ impl Body {
 
     /// A response's body that holds its connection until it ends.
     pub(crate) fn leased(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), in_flight: None };
+        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), ..Self::default() };
         body.release_at_end();
         body
     }
 
-    pub(crate) fn counted(mut self, guard: Guard) -> Self {
-        self.in_flight = Some(guard);
+    pub(crate) fn counted(mut self, exchange: Option<Exchange>) -> Self {
+        self.exchange = exchange;
         self
+    }
+
+    pub(crate) fn serving(mut self, request: Option<Remembered>) -> Self {
+        self.serving = request;
+        self
+    }
+
+    /// What a frame says about how the request went.
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let Some(exchange) = &mut self.exchange else { return };
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    exchange.trailers(trailers);
+                }
+            }
+            Some(Err(_)) => exchange.broken(),
+            None => {}
+        }
     }
 
     fn release_at_end(&mut self) {
@@ -77,6 +99,7 @@ impl HttpBody for Body {
             },
             Content::Stream(incoming) => {
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
+                self.note(frame.as_ref());
                 match &frame {
                     // hyper may not ask again after the frame that completes a Content-Length.
                     Some(Ok(_)) => self.release_at_end(),

@@ -1,15 +1,16 @@
 //! The stacks between a listener and an upstream: small tower services, one concern a module.
 //!
 //! ```text
-//! service   Observe → Farewell → Answer → Normalize → ToApp         → app
+//! service   Observe → Farewell → Answer → Normalize → Serve → ToApp         → app
 //! gateway   Observe → Farewell → Answer → Normalize → Undeclared      (nothing is declared yet)
-//! call      Observe → Farewell → Answer → Normalize → ToCallee(name) → target of the hot configuration
+//! call      Observe → Farewell → Answer → Normalize → Outgoing → ToCallee(name) → target of the hot configuration
 //! ```
 //!
-//! - [`observe`]: metrics, and the in-flight count until the last byte of the body.
+//! - [`observe`]: metrics and spans, and the in-flight count until the last byte of the body.
 //! - [`farewell`]: `Connection: close` on every response while draining.
 //! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem; above it nothing fails.
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
+//! - [`context`](crate::context): what continues the request being served (Serve), in which calls (Outgoing).
 //! - [`forward`]: the innermost services.
 
 mod answer;
@@ -32,8 +33,10 @@ use tower::{Layer, Service};
 pub(crate) use self::body::Body;
 pub(crate) use self::failure::Failure;
 use crate::config::Hot;
+use crate::context::{OutgoingLayer, Registry, ServeLayer};
 use crate::drain::Lifecycle;
 use crate::metrics::ListenerMetrics;
+use crate::spans::{Side, Tracer};
 use crate::upstream::Upstream;
 
 /// What a listener serves connections with.
@@ -55,28 +58,35 @@ impl<S> Stack for S where
 {
 }
 
+/// What the outer layers of a listener need.
+#[derive(Debug, Clone)]
+pub(crate) struct Outer {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) metrics: Arc<ListenerMetrics>,
+    pub(crate) tracer: Arc<Tracer>,
+    /// The requests being served: the inbound stacks remember them, the calls' stacks continue them.
+    pub(crate) registry: Arc<Registry>,
+}
+
 /// Traffic to the app from inside the cluster.
-pub(crate) fn service(app: Arc<Upstream>, lifecycle: Lifecycle, metrics: Arc<ListenerMetrics>) -> impl Stack {
-    outer(forward::ToApp::new(app), lifecycle, metrics)
+pub(crate) fn service(app: Arc<Upstream>, with: Outer) -> impl Stack {
+    let inner = ServeLayer::new(Arc::clone(&with.registry)).layer(forward::ToApp::new(app));
+    outer(inner, Side::Server, with)
 }
 
 /// Traffic to the app from the gateway.
-pub(crate) fn gateway(lifecycle: Lifecycle, metrics: Arc<ListenerMetrics>) -> impl Stack {
-    outer(forward::Undeclared, lifecycle, metrics)
+pub(crate) fn gateway(with: Outer) -> impl Stack {
+    outer(forward::Undeclared, Side::Server, with)
 }
 
 /// The app's call `name`.
-pub(crate) fn call(
-    name: &str,
-    hot: Arc<Hot>,
-    lifecycle: Lifecycle,
-    metrics: Arc<ListenerMetrics>,
-) -> impl Stack {
-    outer(forward::ToCallee::new(name, hot), lifecycle, metrics)
+pub(crate) fn call(name: &str, hot: Arc<Hot>, with: Outer) -> impl Stack {
+    let inner = OutgoingLayer::new(name, Arc::clone(&hot)).layer(forward::ToCallee::new(name, hot));
+    outer(inner, Side::Client, with)
 }
 
 /// What all listeners have in common, around the innermost service.
-fn outer<S>(inner: S, lifecycle: Lifecycle, metrics: Arc<ListenerMetrics>) -> impl Stack
+fn outer<S>(inner: S, side: Side, with: Outer) -> impl Stack
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Failure, Future: Send + 'static>
         + Clone
@@ -84,9 +94,10 @@ where
         + Sync
         + 'static,
 {
+    let Outer { lifecycle, metrics, tracer, registry } = with;
     // Read it upwards from the inside; tower's builder would need features for the same four lines.
     let stack = normalize::NormalizeLayer::new(lifecycle.clone()).layer(inner);
     let stack = answer::AnswerLayer::new(Arc::clone(&metrics)).layer(stack);
     let stack = farewell::FarewellLayer::new(lifecycle).layer(stack);
-    observe::ObserveLayer::new(metrics).layer(stack)
+    observe::ObserveLayer::new(metrics, tracer, side, registry).layer(stack)
 }
