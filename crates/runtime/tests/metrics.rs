@@ -107,8 +107,8 @@ async fn a_duration_ends_with_the_last_byte_and_buckets_add_up() {
     let sum = samples[&format!("http_request_duration_seconds_sum{of}")];
     assert!(sum >= 3.0 * PAUSE.as_secs_f64(), "{sum}");
     let bucket = |bound: &str| {
-        let labels = of.trim_end_matches('}');
-        samples[&format!(r#"http_request_duration_seconds_bucket{labels},le="{bound}"}}"#)]
+        let labels = of.trim_start_matches('{');
+        samples[&format!(r#"http_request_duration_seconds_bucket{{le="{bound}",{labels}"#)]
     };
     assert_eq!((bucket("0.025"), bucket("+Inf")), (0.0, 3.0));
     running.stop().await;

@@ -27,7 +27,7 @@ async fn http_and_connections() {
     let status = Arc::new(AtomicU16::new(204));
     let says = Arc::clone(&status);
     let app = upstream(move |request: Request<Incoming>| {
-        assert_eq!(request.uri(), "/health/live?deep=1");
+        assert_eq!(request.uri(), "/health/live");
         let status = says.load(Ordering::SeqCst);
         async move {
             if status == 0 {
@@ -38,7 +38,7 @@ async fn http_and_connections() {
     })
     .await;
     let port = app.address.port();
-    let http = AppProbe { path: Some("/health/live?deep=1".to_owned()), ..probe(port) };
+    let http = AppProbe { path: Some("/health/live".to_owned()), ..probe(port) };
     let running = Running::start(app.address, &probes(http, probe(port))).await;
     for (says, answered) in [(204, 200), (302, 200), (404, 503), (500, 503), (0, 503)] {
         status.store(says, Ordering::SeqCst);

@@ -68,6 +68,7 @@ impl Server {
             format!("tls-port {port}"),
             format!("tls-cert-file {}", path("cert.pem")),
             format!("tls-key-file {}", path("key.pem")),
+            format!("tls-ca-cert-file {}", path("ca.pem")),
             "tls-auth-clients no".to_owned(),
             "save \"\"".to_owned(),
             format!("dir {}", folder.path().display()),
