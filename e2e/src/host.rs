@@ -37,6 +37,16 @@ const PODS: [Need; 9] = [
     need("buildah", "buildah", "builds images without a daemon"),
 ];
 
+/// What the runtime is tested with: real dependencies, and clients in the languages that services are written in.
+const TESTS: [Need; 6] = [
+    need("/usr/lib/postgresql", "postgresql", "is the database that health checks ask"),
+    need("redis-server", "redis-server", "is the Redis that health checks ask"),
+    need("redis-cli", "redis-tools", "makes that Redis a cluster"),
+    need("node", "nodejs", "runs the clients axios and fetch"),
+    need("npm", "npm", "installs axios"),
+    need("python3", "python3-venv", "runs the clients requests and httpx"),
+];
+
 /// The oldest Go that builds the pinned modules (major, minor, patch), from their go.mod files.
 const GO: (u32, u32, u32) = (1, 26, 4);
 
@@ -71,21 +81,37 @@ pub fn prepare_for_pods() -> Result<Option<String>> {
     Ok(None)
 }
 
+/// Checks and, as root on Debian, installs what tests of the runtime need.
+///
+/// # Errors
+/// One message with everything that is missing and how to get it.
+pub fn prepare_for_tests() -> Result<()> {
+    match absent(&TESTS)? {
+        None => Ok(()),
+        Some(problem) => bail!("failed to find what is needed on this machine:\n{problem}"),
+    }
+}
+
+/// Installs what is missing if this process may; tells what is missing still.
+fn absent(needs: &'static [Need]) -> Result<Option<String>> {
+    let mut absent = missing(needs);
+    if !absent.is_empty() && is_root() && has("apt-get") {
+        install(&absent)?;
+        absent = missing(needs);
+    }
+    if absent.is_empty() {
+        return Ok(None);
+    }
+    let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+    Ok(Some(format!("{}\n  get it: apt-get install {}", list(&absent), packages.join(" "))))
+}
+
 /// Checks and, as root on Debian, installs what every command needs.
 ///
 /// # Errors
 /// One message with everything that is missing and how to get it.
 pub fn prepare() -> Result<()> {
-    let mut absent = missing(&BASE);
-    if !absent.is_empty() && is_root() && has("apt-get") {
-        install(&absent)?;
-        absent = missing(&BASE);
-    }
-    let mut problems = Vec::new();
-    if !absent.is_empty() {
-        let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
-        problems.push(format!("{}\n  get it: apt-get install {}", list(&absent), packages.join(" ")));
-    }
+    let mut problems: Vec<String> = absent(&BASE)?.into_iter().collect();
     match run("go", &["env", "GOVERSION"]) {
         Ok(version) if parse_go(&version).is_some_and(|found| found >= GO) => {}
         Ok(version) => problems.push(format!("  {} is too old{}", version.trim(), get_go())),

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::config::Hot;
 use crate::drain::Drain;
+use crate::health::{Checks, endpoints};
 use crate::metrics::Metrics;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,6 +24,7 @@ pub(crate) struct Admin {
     pub(crate) hot: Arc<Hot>,
     pub(crate) drain: Arc<Drain>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) checks: Checks,
     /// All listeners are bound and a valid configuration is loaded.
     pub(crate) started: AtomicBool,
 }
@@ -30,6 +32,18 @@ pub(crate) struct Admin {
 impl Admin {
     fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
+    }
+
+    /// Whether the pod takes requests, or why not.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        if self.drain.is_draining() {
+            return Err("draining".to_owned());
+        }
+        if !self.is_started() {
+            return Err("starting".to_owned());
+        }
+        let failing = self.checks.failing();
+        if failing.is_empty() { Ok(()) } else { Err(format!("required but down: {}", failing.join(", "))) }
     }
 }
 
@@ -41,6 +55,7 @@ pub(crate) fn admin(state: Arc<Admin>) -> Router {
         .route("/startup", get(startup))
         .route("/config", get(config))
         .route("/metrics", get(metrics))
+        .merge(endpoints::routes())
         .with_state(state)
 }
 
@@ -54,12 +69,9 @@ async fn live() -> Response {
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    if admin.drain.is_draining() {
-        answer(StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if admin.is_started() {
-        answer(StatusCode::OK, "ready")
-    } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, "starting")
+    match admin.readiness() {
+        Ok(()) => answer(StatusCode::OK, "ready"),
+        Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
 
@@ -90,6 +102,6 @@ async fn run_drain(State(admin): State<Arc<Admin>>) -> Response {
     Json(drained).into_response()
 }
 
-fn answer(status: StatusCode, text: &str) -> Response {
+pub(crate) fn answer(status: StatusCode, text: &str) -> Response {
     (status, Json(json!({ "status": text }))).into_response()
 }

@@ -108,6 +108,14 @@ pub struct Args {
     /// without a search list.
     #[arg(long, value_name = "ADDRESS:PORT", env = "GOODGO_RUNTIME_DNS_SERVER")]
     pub dns_server: Option<SocketAddr>,
+    /// Folder with the URLs of what the service depends on: the files `database` and `redis`. Read again at each check.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/etc/goodgo/dependencies",
+        env = "GOODGO_RUNTIME_DEPENDENCIES_DIR"
+    )]
+    pub dependencies_dir: PathBuf,
 
     /// What is logged (JSON lines on stderr): a level, or directives such as info,goodgo_runtime=debug.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "GOODGO_RUNTIME_LOG")]

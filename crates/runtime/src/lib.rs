@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | 14001 `service` | pod | callers in the cluster | the app, through [`proxy`]'s service stack |
 //! | 14002 `gateway` | pod | the gateway | the app, on declared routes only |
-//! | 14010 `admin` | pod | kubelet, operator, monitoring | `/live` `/ready` `/startup` `/config` `/metrics` |
+//! | 14010 `admin` | pod | kubelet, operator, monitoring | `/live` `/ready` `/startup` `/health/…` `/app/…` `/config` `/metrics` |
 //! | 14011 `drain` | pod | the kubelet, from the app container's preStop hook | `GET /drain`, once the pod is drained |
 //! | 14100… | 127.0.0.1 | the app | one listener per declared call, forwarded to the call's target |
 //!
@@ -14,7 +14,7 @@
 //! else is in the file and hot ([`config`]). [`runtime`] puts the parts together and is the place to start reading.
 //!
 //! Threads: one tokio worker carries all traffic (`--worker-threads` for more), plain threads watch the file and the
-//! identities' folders.
+//! identities' folders, and one exports traces where they are on.
 
 pub mod args;
 pub mod runtime;
@@ -22,15 +22,18 @@ pub mod telemetry;
 
 mod admin;
 mod config;
+mod context;
 mod discovery;
 mod drain;
 mod error;
 mod head;
+mod health;
 mod identity;
 mod inbound;
 mod metrics;
 mod proxy;
 mod server;
+mod spans;
 mod survival;
 mod upstream;
 

@@ -19,19 +19,25 @@ use crate::admin::{self, Admin};
 use crate::args::Args;
 use crate::config::Hot;
 use crate::config::watch::Watcher;
+use crate::context::Registry;
 use crate::discovery::Resolver;
 use crate::drain::{Drain, Lifecycle};
+use crate::health::Checks;
 use crate::identity::Identity;
 use crate::inbound;
-use crate::metrics::Metrics;
+use crate::metrics::{Leg, Metrics};
 use crate::proxy;
 use crate::server::{Bound, Bounds};
+use crate::spans::Tracer;
 use crate::survival;
 use crate::upstream::{Origin, Tls, Upstream};
 
 /// What requests in flight get at SIGTERM. Nothing is left to wait for after a drain; without one (outside Kubernetes)
 /// this is all they get.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the last spans get on their way out.
+const SPANS_LIMIT: Duration = Duration::from_secs(1);
 
 /// A runtime whose listeners are bound.
 #[derive(Debug)]
@@ -56,6 +62,7 @@ struct Shared {
     tls: Tls,
     resolver: Resolver,
     identity: Identity,
+    tracer: Arc<Tracer>,
     bounds: Bounds,
 }
 
@@ -142,10 +149,13 @@ impl Runtime {
             Watcher::start(args.config.clone(), move |read| hot.offer(read))?
         };
         let lifecycle = Lifecycle::new();
+        let tracer = Tracer::new(Arc::clone(&metrics));
+        let checks = Checks::new(args.dependencies_dir.clone(), &tls, Arc::clone(&metrics));
         let state = Arc::new(Admin {
             hot,
             drain: Drain::new(lifecycle.clone()),
             metrics,
+            checks,
             started: AtomicBool::new(false),
         });
         serve_admin("admin", admin, admin::admin(Arc::clone(&state)));
@@ -158,6 +168,7 @@ impl Runtime {
                 tls,
                 resolver,
                 identity,
+                tracer,
                 bounds: Bounds {
                     head: Duration::from_secs(args.head_timeout.into()),
                     body: Duration::from_secs(args.body_timeout.into()),
@@ -199,10 +210,14 @@ impl Runtime {
         let Self { addresses: _, listeners, state, shared, inbound, outbound, app_port, grace, _watcher } =
             self;
         let serving = async {
+            let mut changes = state.hot.changes();
             state.hot.loaded().await;
+            follow(&state, &shared.tracer);
             start(listeners, &state, &shared, &inbound, &outbound);
             state.started.store(true, Ordering::Release);
-            std::future::pending::<()>().await;
+            while changes.changed().await.is_ok() {
+                follow(&state, &shared.tracer);
+            }
         };
         let ended = tokio::select! {
             () = told => Ended::Told,
@@ -212,15 +227,32 @@ impl Runtime {
         // Drained already: whatever is open has had its time.
         let limit = if state.drain.is_done() { Duration::ZERO } else { EXIT_LIMIT };
         let (inbound, outbound) = tokio::join!(inbound.finish(limit), outbound.finish(limit));
+        state.checks.stop();
+        shared.tracer.close(SPANS_LIMIT).await;
         tracing::info!(open = inbound + outbound, ?ended, "ended");
         ended
     }
 }
 
+/// Tells those parts that keep something running about the configuration in force.
+fn follow(state: &Admin, tracer: &Tracer) {
+    if let Some(snapshot) = state.hot.current().as_ref() {
+        tracer.configure(&snapshot.config);
+        state.checks.configure(&snapshot.config.health);
+    }
+}
+
 /// Gives every listener its stack.
 fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecycle, outbound: &Lifecycle) {
+    let registry = Registry::new();
+    let with = |name: &str, leg: Leg| proxy::Outer {
+        lifecycle: if matches!(leg, Leg::Call(_)) { outbound.clone() } else { inbound.clone() },
+        metrics: state.metrics.listener(name, leg),
+        tracer: Arc::clone(&shared.tracer),
+        registry: Arc::clone(&registry),
+    };
     let Listeners { inbound: to_app, calls } = listeners;
-    let Shared { tls, resolver, identity, bounds } = shared;
+    let Shared { tls, resolver, identity, tracer: _, bounds } = shared;
     if let Some(Inbound { app_port, service, gateway }) = to_app {
         let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls.clone(), resolver.clone()));
         let parts = inbound::Parts {
@@ -230,18 +262,17 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
             limiter: Arc::new(inbound::Limiter::new(Instant::now(), state.metrics.concurrency_limit())),
             stall_limit: bounds.body,
         };
-        let metrics = state.metrics.listener("service");
-        let stack = proxy::service(Arc::clone(&app), parts.clone(), inbound.clone(), Arc::clone(&metrics));
-        service.serve(stack, *bounds, inbound, metrics);
-        let metrics = state.metrics.listener("gateway");
-        let stack = proxy::gateway(app, parts, inbound.clone(), Arc::clone(&metrics));
-        gateway.serve(stack, *bounds, inbound, metrics);
+        let outer = with("service", Leg::Service);
+        let metrics = Arc::clone(&outer.metrics);
+        service.serve(proxy::service(Arc::clone(&app), parts.clone(), outer), *bounds, inbound, metrics);
+        let outer = with("gateway", Leg::Gateway);
+        let metrics = Arc::clone(&outer.metrics);
+        gateway.serve(proxy::gateway(app, parts, outer), *bounds, inbound, metrics);
     }
     for (name, bound) in calls {
-        let metrics = state.metrics.listener(&name);
-        let tokens = Arc::clone(&identity.tokens);
-        let stack =
-            proxy::call(&name, Arc::clone(&state.hot), tokens, outbound.clone(), Arc::clone(&metrics));
+        let outer = with(&name, Leg::Call(name.clone()));
+        let metrics = Arc::clone(&outer.metrics);
+        let stack = proxy::call(&name, Arc::clone(&state.hot), Arc::clone(&identity.tokens), outer);
         bound.serve(stack, *bounds, outbound, metrics);
     }
 }

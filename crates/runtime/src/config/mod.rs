@@ -40,7 +40,8 @@ pub(crate) enum Route {
 pub(crate) struct Hot {
     current: ArcSwapOption<Snapshot>,
     refused: Mutex<Option<Refused>>,
-    loaded: tokio::sync::watch::Sender<bool>,
+    /// How many configurations have come into force.
+    changes: tokio::sync::watch::Sender<u64>,
     tls: Tls,
     resolver: Resolver,
     metrics: Arc<Metrics>,
@@ -75,7 +76,7 @@ impl Hot {
         Self {
             current: ArcSwapOption::empty(),
             refused: Mutex::new(None),
-            loaded: tokio::sync::watch::Sender::new(false),
+            changes: tokio::sync::watch::Sender::new(0),
             tls,
             resolver,
             metrics,
@@ -89,7 +90,12 @@ impl Hot {
 
     /// Resolves once there is one.
     pub(crate) async fn loaded(&self) {
-        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
+        let _ = self.changes.subscribe().wait_for(|count| *count > 0).await;
+    }
+
+    /// Changes whenever another configuration comes into force.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// How to drain; the defaults before the first good file.
@@ -128,13 +134,14 @@ impl Hot {
             .collect();
         tracing::info!(revision = %config.revision, calls = config.calls.len(), "configuration in force");
         self.metrics.config_accepted(&config.revision);
+        self.metrics.configure(&config);
         self.current.store(Some(Arc::new(Snapshot {
             config,
             routes,
             inbound,
             loaded_at: SystemTime::now(),
         })));
-        self.loaded.send_replace(true);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// None only for a call that has neither target nor reason, which validation has ruled out.

@@ -29,19 +29,19 @@ const PREFIX: &[u8] = b"x-goodgo-";
 pub(crate) struct Protected {
     /// Lower case, with hyphens.
     names: HashSet<Box<[u8]>>,
-    /// Whether a deadline is taken too: outside, nobody has a say in how long the app may work.
-    deadline: bool,
+    /// Whether deadline and priority are taken too: nobody outside has a say in how the app's work is done.
+    outside: bool,
 }
 
 impl Protected {
-    /// Of the service port: what the caller's runtime tells ours. The deadline stays, the next hop counts on it.
+    /// Of the service port: what the caller's runtime tells ours. Deadline and priority stay, the next hop counts on them.
     pub(crate) fn inside() -> Self {
         Self::default()
     }
 
     /// Of the gateway port: those, and `names`, which the routes' authentication sets.
     pub(crate) fn outside<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { names: names.into_iter().map(|name| canonical(name.as_bytes())).collect(), deadline: true }
+        Self { names: names.into_iter().map(|name| canonical(name.as_bytes())).collect(), outside: true }
     }
 
     /// Removes them from a head or from trailers.
@@ -58,7 +58,7 @@ impl Protected {
 
     fn contains(&self, name: &HeaderName) -> bool {
         let bytes = name.as_str().as_bytes();
-        if !self.deadline && *name == TIMEOUT_MS {
+        if !self.outside && (*name == TIMEOUT_MS || *name == PRIORITY) {
             return false;
         }
         let underscored = bytes.contains(&b'_');
@@ -94,7 +94,7 @@ mod tests {
         left
     }
 
-    const SENT: [&str; 9] = [
+    const SENT: [&str; 10] = [
         "X-Goodgo-Caller",
         "x_goodgo_caller",
         "x-goodgo-of-tomorrow",
@@ -104,11 +104,13 @@ mod tests {
         "x-user-id",
         "X_User_Id",
         "x-goodgo-timeout-ms",
+        "x-goodgo-priority",
     ];
 
     #[test]
-    fn inside_the_platforms_headers_go_and_the_deadline_stays() {
-        assert_eq!(left(&Protected::inside(), &SENT), ["x-goodgo-timeout-ms", "x-user-id", "x_user_id"]);
+    fn inside_the_platforms_headers_go_and_deadline_and_priority_stay() {
+        let stay = ["x-goodgo-priority", "x-goodgo-timeout-ms", "x-user-id", "x_user_id"];
+        assert_eq!(left(&Protected::inside(), &SENT), stay);
     }
 
     #[test]

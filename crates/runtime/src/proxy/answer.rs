@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::{Body, Failure};
-use crate::metrics::ListenerMetrics;
+use crate::metrics::{ListenerMetrics, Own};
 
 /// One listener logs at most one failed request in this time: a callee that is down fails thousands a second, and the
 /// metrics count them all.
@@ -108,7 +108,9 @@ impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for AnswerFutur
                     let (listener, reason) = (this.metrics.name(), failure.reason());
                     tracing::warn!(listener, reason, unlogged, %failure, "request failed");
                 }
-                failure.response()
+                let mut response = failure.response();
+                response.extensions_mut().insert(Own { reason: failure.reason().to_owned() });
+                response
             }
         }))
     }

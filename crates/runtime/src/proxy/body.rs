@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
+use crate::context::Remembered;
 use crate::inbound::Watch;
-use crate::metrics::Guard;
+use crate::metrics::Exchange;
 use crate::upstream::{InFlight, Lease, Stream};
 
 /// A request's or response's body.
@@ -16,8 +17,10 @@ pub(crate) struct Body {
     content: Content,
     /// What is held until the last frame has been read.
     held: Held,
-    /// Counts the request as in flight until the body is dropped.
-    in_flight: Option<Guard>,
+    /// Keeps the request in the app's reach until the body is dropped.
+    serving: Option<Remembered>,
+    /// Counts the request as in flight until the body is dropped, and then as done.
+    exchange: Option<Exchange>,
     /// Judges a request's body while it is read.
     watch: Option<Box<Watch>>,
 }
@@ -89,13 +92,32 @@ impl Body {
         self
     }
 
-    pub(crate) fn counted(mut self, guard: Guard) -> Self {
-        self.in_flight = Some(guard);
+    pub(crate) fn counted(mut self, exchange: Option<Exchange>) -> Self {
+        self.exchange = exchange;
         self
     }
 
     pub(crate) fn watch(&mut self, watch: Watch) {
         self.watch = Some(Box::new(watch));
+    }
+
+    pub(crate) fn serving(mut self, request: Option<Remembered>) -> Self {
+        self.serving = request;
+        self
+    }
+
+    /// What a frame says about how the request went.
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let Some(exchange) = &mut self.exchange else { return };
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    exchange.trailers(trailers);
+                }
+            }
+            Some(Err(_)) => exchange.broken(),
+            None => {}
+        }
     }
 
     fn release_at_end(&mut self) {
@@ -115,6 +137,7 @@ impl Body {
             },
             Content::Stream(incoming) => {
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
+                self.note(frame.as_ref());
                 match &frame {
                     // hyper may not ask again after the frame that completes a Content-Length.
                     Some(Ok(_)) => self.release_at_end(),

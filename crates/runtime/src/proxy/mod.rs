@@ -1,16 +1,17 @@
 //! The stacks between a listener and an upstream: small tower services, one concern a module.
 //!
 //! ```text
-//! service   Observe → Farewell → Answer → Normalize → Admit → Limit → ToApp                   → app
-//! gateway   Observe → Farewell → Answer → Normalize → Route → Authenticate → Limit → ToApp    → app
-//! call      Observe → Farewell → Answer → Normalize → ToCallee(name) → target of the hot configuration
+//! service   Observe → Farewell → Answer → Normalize → Admit → Limit → Serve → ToApp                → app
+//! gateway   Observe → Farewell → Answer → Normalize → Route → Authenticate → Limit → Serve → ToApp → app
+//! call      Observe → Farewell → Answer → Normalize → Outgoing → ToCallee(name) → target of the hot configuration
 //! ```
 //!
-//! - [`observe`]: metrics, and the in-flight count until the last byte of the body.
+//! - [`observe`]: metrics and spans, and the in-flight count until the last byte of the body.
 //! - [`farewell`]: `Connection: close` on every response while draining.
 //! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem; above it nothing fails.
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
 //! - [`inbound`](crate::inbound): who may reach the app, and how many at once.
+//! - [`context`](crate::context): what continues the request being served (Serve), in which calls (Outgoing).
 //! - [`forward`]: the innermost services.
 
 mod answer;
@@ -33,10 +34,12 @@ use tower::{Layer, Service};
 pub(crate) use self::body::Body;
 pub(crate) use self::failure::{Failure, Processed};
 use crate::config::Hot;
+use crate::context::{OutgoingLayer, Registry, Serve, ServeLayer};
 use crate::drain::Lifecycle;
 use crate::identity::TokenSource;
 use crate::inbound;
 use crate::metrics::ListenerMetrics;
+use crate::spans::{Side, Tracer};
 use crate::upstream::Upstream;
 
 /// What a listener serves connections with.
@@ -58,35 +61,35 @@ impl<S> Stack for S where
 {
 }
 
+/// What the outer layers of a listener need.
+#[derive(Debug, Clone)]
+pub(crate) struct Outer {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) metrics: Arc<ListenerMetrics>,
+    pub(crate) tracer: Arc<Tracer>,
+    /// The requests being served: the inbound stacks remember them, the calls' stacks continue them.
+    pub(crate) registry: Arc<Registry>,
+}
+
 /// Traffic to the app from inside the cluster.
-pub(crate) fn service(
-    app: Arc<Upstream>,
-    parts: inbound::Parts,
-    lifecycle: Lifecycle,
-    metrics: Arc<ListenerMetrics>,
-) -> impl Stack {
-    outer(inbound::Admit::new(forward::ToApp::new(app), parts), lifecycle, metrics)
+pub(crate) fn service(app: Arc<Upstream>, parts: inbound::Parts, with: Outer) -> impl Stack {
+    outer(inbound::Admit::new(to_app(app, &with), parts), Side::Server, with)
 }
 
 /// Traffic to the app from the gateway.
-pub(crate) fn gateway(
-    app: Arc<Upstream>,
-    parts: inbound::Parts,
-    lifecycle: Lifecycle,
-    metrics: Arc<ListenerMetrics>,
-) -> impl Stack {
-    outer(inbound::Gateway::new(forward::ToApp::new(app), parts), lifecycle, metrics)
+pub(crate) fn gateway(app: Arc<Upstream>, parts: inbound::Parts, with: Outer) -> impl Stack {
+    outer(inbound::Gateway::new(to_app(app, &with), parts), Side::Server, with)
+}
+
+/// The app, told by which name its calls continue the request.
+fn to_app(app: Arc<Upstream>, with: &Outer) -> Serve<forward::ToApp> {
+    ServeLayer::new(Arc::clone(&with.registry)).layer(forward::ToApp::new(app))
 }
 
 /// The app's call `name`.
-pub(crate) fn call(
-    name: &str,
-    hot: Arc<Hot>,
-    tokens: Arc<TokenSource>,
-    lifecycle: Lifecycle,
-    metrics: Arc<ListenerMetrics>,
-) -> impl Stack {
-    outer(forward::ToCallee::new(name, hot, tokens), lifecycle, metrics)
+pub(crate) fn call(name: &str, hot: Arc<Hot>, tokens: Arc<TokenSource>, with: Outer) -> impl Stack {
+    let inner = forward::ToCallee::new(name, Arc::clone(&hot), tokens);
+    outer(OutgoingLayer::new(name, hot).layer(inner), Side::Client, with)
 }
 
 /// Asks the callee of `name` a question of the runtime's own, as the app's calls are made.
@@ -100,7 +103,7 @@ pub(crate) async fn ask(
 }
 
 /// What all listeners have in common, around the innermost service.
-fn outer<S>(inner: S, lifecycle: Lifecycle, metrics: Arc<ListenerMetrics>) -> impl Stack
+fn outer<S>(inner: S, side: Side, with: Outer) -> impl Stack
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Failure, Future: Send + 'static>
         + Clone
@@ -108,9 +111,10 @@ where
         + Sync
         + 'static,
 {
+    let Outer { lifecycle, metrics, tracer, registry } = with;
     // Read it upwards from the inside; tower's builder would need features for the same four lines.
     let stack = normalize::NormalizeLayer::new(lifecycle.clone()).layer(inner);
     let stack = answer::AnswerLayer::new(Arc::clone(&metrics)).layer(stack);
     let stack = farewell::FarewellLayer::new(lifecycle).layer(stack);
-    observe::ObserveLayer::new(metrics).layer(stack)
+    observe::ObserveLayer::new(metrics, tracer, side, registry).layer(stack)
 }

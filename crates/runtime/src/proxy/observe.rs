@@ -1,24 +1,35 @@
-//! Counts requests: in flight until the response's last byte has been handed over, answered by class of status.
+//! Observes requests from the head to the answer's last byte: counters by peer and route, a span where the trace is
+//! sampled. It is the outermost layer, so that it also sees what the others answer themselves.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::Body;
-use crate::metrics::{Guard, ListenerMetrics};
+use crate::context::Registry;
+use crate::metrics::{Exchange, ListenerMetrics};
+use crate::spans::{Side, Tracer};
 
 #[derive(Debug, Clone)]
 pub(super) struct ObserveLayer {
     metrics: Arc<ListenerMetrics>,
+    tracer: Arc<Tracer>,
+    side: Side,
+    registry: Arc<Registry>,
 }
 
 impl ObserveLayer {
-    pub(super) fn new(metrics: Arc<ListenerMetrics>) -> Self {
-        Self { metrics }
+    pub(super) fn new(
+        metrics: Arc<ListenerMetrics>,
+        tracer: Arc<Tracer>,
+        side: Side,
+        registry: Arc<Registry>,
+    ) -> Self {
+        Self { metrics, tracer, side, registry }
     }
 }
 
@@ -26,20 +37,20 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, metrics: Arc::clone(&self.metrics) }
+        Observe { inner, layer: self.clone() }
     }
 }
 
-/// Keeps one listener's counters.
+/// Starts an [`Exchange`] for each request, in the trace that it continues.
 #[derive(Debug, Clone)]
 pub(super) struct Observe<S> {
     inner: S,
-    metrics: Arc<ListenerMetrics>,
+    layer: ObserveLayer,
 }
 
-impl<S, R> Service<R> for Observe<S>
+impl<S, B> Service<Request<B>> for Observe<S>
 where
-    S: Service<R, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -49,19 +60,31 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: R) -> Self::Future {
-        let in_flight = Some(self.metrics.request());
-        ObserveFuture { inner: self.inner.call(request), metrics: Arc::clone(&self.metrics), in_flight }
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let ObserveLayer { metrics, tracer, side, registry } = &self.layer;
+        let (mut exchange, seen) = metrics.exchange(request.method(), request.uri().path());
+        if let Some(seen) = seen {
+            request.extensions_mut().insert(seen);
+        }
+        let served = match side {
+            Side::Server => None,
+            Side::Client => registry.take(request.headers_mut()),
+        };
+        exchange.trace(tracer.begin(*side, &mut request, served.as_deref()));
+        if let Some(served) = served {
+            // Outgoing continues the rest of it.
+            request.extensions_mut().insert(served);
+        }
+        ObserveFuture { inner: self.inner.call(request), exchange: Some(exchange) }
     }
 }
 
 pin_project! {
-    /// Hands the in-flight guard over to the response's body.
+    /// Hands the exchange over to the answer's body. Dropped before, the client has gone away.
     pub(super) struct ObserveFuture<F> {
         #[pin]
         inner: F,
-        metrics: Arc<ListenerMetrics>,
-        in_flight: Option<Guard>,
+        exchange: Option<Exchange>,
     }
 }
 
@@ -73,14 +96,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match ready!(this.inner.poll(cx)) {
-            Ok(response) => response,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        this.metrics.answered(response.status());
-        Poll::Ready(Ok(match this.in_flight.take() {
-            Some(guard) => response.map(|body| body.counted(guard)),
-            None => response,
-        }))
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(exchange) = this.exchange {
+            exchange.answered(&mut response);
+        }
+        Poll::Ready(Ok(response.map(|body| body.counted(this.exchange.take()))))
     }
 }

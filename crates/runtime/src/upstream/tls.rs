@@ -51,6 +51,13 @@ impl Tls {
         Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
     }
 
+    /// The same trust without a protocol inside, for what is neither HTTP/1.1 nor HTTP/2.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::clone(&self.http1);
+        config.alpn_protocols.clear();
+        config
+    }
+
     /// Handshake with `host` over `stream`; a final dot of the name is not part of SNI (RFC 6066 3).
     pub(crate) async fn connect(
         &self,

@@ -261,6 +261,16 @@ pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
+/// A free port for a program that binds it itself, a while later: outside the range that the system hands out to others.
+pub(crate) fn port_for_later() -> u16 {
+    loop {
+        let port = fastrand::u16(15_000..32_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(full("")).unwrap()
 }

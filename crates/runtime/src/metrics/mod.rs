@@ -1,10 +1,16 @@
-//! The runtime's own metrics, as Prometheus text. The hot path touches atomics only: each listener's counters are made
-//! once, when the listener is.
+//! What is measured, as OpenMetrics text on the admin port: the platform's request metrics ([`table`], `docs/metrics.md`),
+//! and the runtime's own families. The hot path touches atomics only: each listener's handles are made once.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+mod collect;
+mod exchange;
+mod listener;
+mod series;
+mod table;
 
-use http::StatusCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use goodgo_runtime_config::RuntimeConfig;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -12,7 +18,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::proxy::Failure;
+use self::collect::Requests;
+pub(crate) use self::exchange::{Exchange, Own};
+pub(crate) use self::listener::{Guard, ListenerMetrics};
+use self::table::Table;
+pub(crate) use self::table::{Leg, Seen};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabel {
@@ -41,10 +51,19 @@ struct RevisionLabel {
     revision: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabel {
+    check: &'static str,
+}
+
 /// All metric families of the process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// The platform's request metrics.
+    by_peer: Requests,
+    /// What tables of listeners that are yet to come are made from.
+    config: Mutex<Option<RuntimeConfig>>,
     requests: Family<CodeLabels, Counter>,
     in_flight: Family<ListenerLabel, Gauge>,
     connections: Family<ListenerLabel, Gauge>,
@@ -54,11 +73,16 @@ pub(crate) struct Metrics {
     config_info: Family<RevisionLabel, Gauge>,
     draining: Gauge,
     concurrency_limit: Gauge,
+    spans: Family<ResultLabel, Counter>,
+    checks: Family<CheckLabel, Gauge>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Arc<Self> {
-        let mut registry = Registry::with_prefix("goodgo_runtime");
+        let mut all = Registry::default();
+        let by_peer = Requests::default();
+        all.register_collector(Box::new(by_peer.clone()));
+        let registry = all.sub_registry_with_prefix("goodgo_runtime");
         let requests = Family::default();
         registry.register(
             "requests",
@@ -89,8 +113,14 @@ impl Metrics {
             "Requests that the app may have at once",
             concurrency_limit.clone(),
         );
+        let spans = Family::default();
+        registry.register("spans", "Spans of sampled requests, by what became of them", spans.clone());
+        let checks = Family::default();
+        registry.register("check_up", "1 when the dependency's last check succeeded", checks.clone());
         Arc::new(Self {
-            registry,
+            registry: all,
+            by_peer,
+            config: Mutex::default(),
             requests,
             in_flight,
             connections,
@@ -100,22 +130,52 @@ impl Metrics {
             config_info,
             draining,
             concurrency_limit,
+            spans,
+            checks,
         })
     }
 
     /// The counters of one listener.
-    pub(crate) fn listener(self: &Arc<Self>, name: &str) -> Arc<ListenerMetrics> {
+    pub(crate) fn listener(&self, name: &str, leg: Leg) -> Arc<ListenerMetrics> {
         let label = ListenerLabel { listener: name.to_owned() };
         let class = |code_class| {
             self.requests.get_or_create_owned(&CodeLabels { listener: name.to_owned(), code_class })
         };
-        Arc::new(ListenerMetrics {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = Arc::new(ListenerMetrics {
             name: name.to_owned(),
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
             in_flight: self.in_flight.get_or_create_owned(&label),
             connections: self.connections.get_or_create_owned(&label),
-            all: Arc::clone(self),
-        })
+            table: ArcSwap::from_pointee(Table::new(leg, config.as_ref(), None)),
+            problems: self.problems.clone(),
+        });
+        self.by_peer.add(Arc::clone(&listener));
+        listener
+    }
+
+    /// Follows the configuration: its peers and routes are the only ones that become labels.
+    pub(crate) fn configure(&self, config: &RuntimeConfig) {
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(config.clone());
+        self.by_peer.each(|listener| listener.configure(config));
+    }
+
+    /// Counts spans: `exported`, `dropped` (the queue was full) or `failed` (the collector did not take them).
+    pub(crate) fn spans(&self, result: &'static str, count: u64) {
+        self.spans.get_or_create(&ResultLabel { result }).inc_by(count);
+    }
+
+    /// The last result of a dependency's check; none once it is not checked any more.
+    pub(crate) fn check(&self, check: &'static str, up: Option<bool>) {
+        match up {
+            Some(up) => {
+                self.checks.get_or_create(&CheckLabel { check }).set(up.into());
+            }
+            None => {
+                self.checks.remove(&CheckLabel { check });
+            }
+        }
     }
 
     pub(crate) fn config_accepted(&self, revision: &str) {
@@ -144,60 +204,5 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-}
-
-/// One listener's counters.
-#[derive(Debug)]
-pub(crate) struct ListenerMetrics {
-    name: String,
-    classes: [Counter<u64, AtomicU64>; 5],
-    in_flight: Gauge,
-    connections: Gauge,
-    all: Arc<Metrics>,
-}
-
-impl ListenerMetrics {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn answered(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(counter) = self.classes.get(class) {
-            counter.inc();
-        }
-    }
-
-    pub(crate) fn problem(&self, failure: &Failure) {
-        let labels = ProblemLabels { listener: self.name.clone(), reason: failure.reason().to_owned() };
-        self.all.problems.get_or_create(&labels).inc();
-    }
-
-    /// Counts one request until the guard is dropped.
-    pub(crate) fn request(&self) -> Guard {
-        Guard::new(&self.in_flight)
-    }
-
-    /// Counts one connection until the guard is dropped.
-    pub(crate) fn connection(&self) -> Guard {
-        Guard::new(&self.connections)
-    }
-}
-
-/// Holds a gauge up by one.
-#[derive(Debug)]
-pub(crate) struct Guard(Gauge);
-
-impl Guard {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

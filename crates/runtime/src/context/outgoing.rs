@@ -1,0 +1,239 @@
+//! Outgoing: what of the request being served goes on with a call that the app makes for it, and what never leaves.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use goodgo_runtime_config::{Call, CallPolicy, Priority};
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{HeaderMap, HeaderValue, Request};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
+use super::{CONTEXT, CORRELATION_ID, PRIORITY, Served, correlation, is_low, put};
+use crate::config::Hot;
+use crate::proxy::deadline::Deadline;
+
+/// Every header that starts with this is the platform's.
+const PREFIX: &str = "x-goodgo-";
+/// Headers of the platform that a callee outside it never gets, besides those with the prefix.
+const INSIDE_ONLY: [HeaderName; 6] = [
+    CORRELATION_ID,
+    HeaderName::from_static("x-service-auth"),
+    HeaderName::from_static("x-internal-api-key"),
+    TRACEPARENT,
+    TRACESTATE,
+    BAGGAGE,
+];
+
+#[derive(Debug, Clone)]
+pub(crate) struct OutgoingLayer {
+    call: Arc<str>,
+    hot: Arc<Hot>,
+}
+
+impl OutgoingLayer {
+    pub(crate) fn new(call: &str, hot: Arc<Hot>) -> Self {
+        Self { call: call.into(), hot }
+    }
+}
+
+impl<S> Layer<S> for OutgoingLayer {
+    type Service = Outgoing<S>;
+
+    fn layer(&self, inner: S) -> Outgoing<S> {
+        Outgoing { inner, layer: self.clone() }
+    }
+}
+
+/// Decides which headers a call carries. `proxy::observe` has found the request that it continues.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing<S> {
+    inner: S,
+    layer: OutgoingLayer,
+}
+
+impl<S, B> Service<Request<B>> for Outgoing<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let served = request.extensions_mut().remove::<Arc<Served>>();
+        let snapshot = self.layer.hot.current();
+        let call = snapshot.as_ref().and_then(|snapshot| snapshot.config.calls.get(&*self.layer.call));
+        let deadline = prepare(request.headers_mut(), call, served.as_deref(), Instant::now());
+        drop(snapshot);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        self.inner.call(request)
+    }
+}
+
+/// Sets the headers and returns the deadline that the call inherits.
+fn prepare(
+    headers: &mut HeaderMap,
+    call: Option<&Call>,
+    served: Option<&Served>,
+    now: Instant,
+) -> Option<Deadline> {
+    let inherited = served.and_then(|served| served.deadline);
+    let deadline = inherited.into_iter().chain(Deadline::of(headers, now)).min();
+    headers.remove(CONTEXT);
+    let target = call.and_then(|call| call.target.as_ref());
+    let inside = target.is_some_and(|target| target.service.is_some());
+    match call {
+        Some(call) if inside => {
+            continue_inside(headers, &call.policy, served);
+            if let Some(deadline) = deadline {
+                deadline.write(headers, now);
+            }
+        }
+        _ => strip(headers),
+    }
+    deadline
+}
+
+fn continue_inside(headers: &mut HeaderMap, policy: &CallPolicy, served: Option<&Served>) {
+    let correlation_id = served
+        .and_then(|served| served.correlation_id.clone())
+        .or_else(|| correlation::sane(headers).cloned())
+        .or_else(correlation::made);
+    put(headers, CORRELATION_ID, correlation_id.as_ref());
+
+    let low = policy.priority == Priority::Low || served.is_some_and(|s| s.low_priority) || is_low(headers);
+    put(headers, PRIORITY, low.then_some(&HeaderValue::from_static("low")));
+
+    if policy.forward_authorization
+        && !headers.contains_key(AUTHORIZATION)
+        && let Some(authorization) = served.and_then(|served| served.authorization.clone())
+    {
+        headers.insert(AUTHORIZATION, authorization);
+    }
+}
+
+/// Leaves nothing of the platform in a message that goes to somebody else.
+fn strip(headers: &mut HeaderMap) {
+    for name in &INSIDE_ONLY {
+        headers.remove(name);
+    }
+    // Collected first: the names borrow from the map that they are removed from.
+    let ours: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use goodgo_runtime_config::{Scheme, TargetService};
+
+    use super::*;
+
+    fn call(inside: bool, policy: CallPolicy) -> Call {
+        let mut call = Call::to(Scheme::Http, "iam", 80).with(policy);
+        if let Some(target) = &mut call.target {
+            target.service = inside.then_some(TargetService { pods: None, identity: false });
+        }
+        call
+    }
+
+    fn forwarding() -> CallPolicy {
+        CallPolicy { forward_authorization: true, ..CallPolicy::default() }
+    }
+
+    fn served() -> Served {
+        let value = |text| Some(HeaderValue::from_static(text));
+        Served {
+            authorization: value("Bearer of-the-user"),
+            deadline: Some(Deadline::after(Duration::from_millis(300), Instant::now())),
+            correlation_id: value("of-the-request"),
+            ..Served::default()
+        }
+    }
+
+    fn prepared(call: &Call, served: Option<&Served>, pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers: HeaderMap = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        prepare(&mut headers, Some(call), served, Instant::now());
+        headers
+    }
+
+    #[test]
+    fn a_users_credentials_go_on_only_where_the_call_says_so() {
+        let inside = prepared(&call(true, forwarding()), Some(&served()), &[]);
+        assert_eq!(inside[AUTHORIZATION], "Bearer of-the-user");
+        let own = [("authorization", "Bearer of-the-app")];
+        let inside = prepared(&call(true, forwarding()), Some(&served()), &own);
+        assert_eq!(inside[AUTHORIZATION], "Bearer of-the-app");
+        for (call, served) in [
+            (call(true, CallPolicy::default()), Some(served())),
+            (call(false, forwarding()), Some(served())),
+            (call(true, forwarding()), None),
+        ] {
+            let headers = prepared(&call, served.as_ref(), &[("x-correlation-id", "of-the-request")]);
+            assert!(!headers.contains_key(AUTHORIZATION), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn others_get_no_header_of_the_platform_and_credentials_pass_untouched() {
+        let sent = [
+            ("x-goodgo-context", "0"),
+            ("x-goodgo-timeout-ms", "1"),
+            ("x-goodgo-caller", "shop/a"),
+            ("x-correlation-id", "a"),
+            ("x-service-auth", "t"),
+            ("x-internal-api-key", "k"),
+            ("tracestate", "a=1"),
+            ("baggage", "user=7"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"),
+            ("authorization", "Basic YTpi"),
+            ("x-api-key", "theirs"),
+        ];
+        let headers = prepared(&call(false, forwarding()), Some(&served()), &sent);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "x-api-key"]);
+        assert_eq!(headers[AUTHORIZATION], "Basic YTpi");
+    }
+
+    #[test]
+    fn low_stays_low_and_the_shorter_deadline_counts() {
+        let low = Served { low_priority: true, ..served() };
+        assert_eq!(prepared(&call(true, CallPolicy::default()), Some(&low), &[])[PRIORITY], "low");
+        let by_policy = CallPolicy { priority: Priority::Low, ..CallPolicy::default() };
+        assert_eq!(prepared(&call(true, by_policy), None, &[])[PRIORITY], "low");
+        let asked = [("x-goodgo-priority", "high")];
+        assert!(!prepared(&call(true, CallPolicy::default()), None, &asked).contains_key(PRIORITY));
+
+        let now = Instant::now();
+        let left = |served: Option<&Served>, ms: Option<u32>| {
+            let mut headers = HeaderMap::new();
+            if let Some(ms) = ms {
+                headers.insert(crate::proxy::deadline::TIMEOUT_MS, ms.into());
+            }
+            let call = call(true, CallPolicy::default());
+            prepare(&mut headers, Some(&call), served, now).map(|deadline| deadline.left(now).as_millis())
+        };
+        let served = Served { deadline: Some(Deadline::after(Duration::from_millis(300), now)), ..served() };
+        assert_eq!(left(Some(&served), None), Some(300));
+        assert_eq!(left(Some(&served), Some(100)), Some(100));
+        assert_eq!(left(Some(&served), Some(900)), Some(300));
+        assert_eq!(left(None, Some(900)), Some(900));
+        assert_eq!(left(None, None), None);
+    }
+}

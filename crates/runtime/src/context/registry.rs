@@ -1,0 +1,182 @@
+//! The requests being served, so that the calls that the app makes for them can continue them.
+//!
+//! The key is a secret of the pod: 128 bits from the system's generator, given to the app with the request and expected
+//! back with its calls. Nothing that a client can choose finds anything here.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue};
+use tokio_rustls::rustls::crypto::{SecureRandom, aws_lc_rs};
+
+use super::trace::{hex, write_hex};
+use super::{CONTEXT, Served};
+
+/// How long a request is remembered after its answer's last byte: for calls that an app makes just after.
+const GRACE: Duration = Duration::from_secs(1);
+/// Most requests that are remembered, those in their grace included; about 20 MiB. More are served, and not remembered.
+const MOST: usize = 65_536;
+/// Keys that are drawn from the generator at once.
+const DRAW: usize = 64;
+const KEY_BYTES: usize = 16;
+
+/// The requests being served.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+    random: &'static dyn SecureRandom,
+}
+
+#[derive(Default)]
+struct State {
+    served: HashMap<u128, Arc<Served>>,
+    /// Answered ones, the oldest in front: when to forget which.
+    ending: VecDeque<(Instant, u128)>,
+    /// Random bytes that are not yet used.
+    drawn: Vec<u8>,
+}
+
+impl std::fmt::Debug for State {
+    /// Keys and credentials stay out of it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("served", &self.served.len()).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), random: aws_lc_rs::default_provider().secure_random })
+    }
+
+    /// Remembers a request until [`Remembered`] is dropped, and some time after. None when there is no room, or no
+    /// randomness: then the app's calls continue nothing, which costs them their context and nobody a secret.
+    pub(super) fn remember(self: &Arc<Self>, served: Served) -> Option<Remembered> {
+        let mut state = self.lock();
+        state.forget(Instant::now());
+        if state.served.len() >= MOST {
+            return None;
+        }
+        let key = state.key(self.random)?;
+        state.served.insert(key, Arc::new(served));
+        Some(Remembered { key, registry: Arc::downgrade(self) })
+    }
+
+    /// Takes the header of a call that says which request it belongs to. It goes no further.
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Option<Arc<Served>> {
+        let value = headers.remove(CONTEXT)?;
+        let key = hex(value.as_bytes(), 2 * KEY_BYTES)?;
+        let mut state = self.lock();
+        state.forget(Instant::now());
+        state.served.get(&key).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget(&mut self, now: Instant) {
+        while let Some((_, key)) = self.ending.pop_front_if(|(until, _)| *until <= now) {
+            self.served.remove(&key);
+        }
+    }
+
+    fn key(&mut self, random: &dyn SecureRandom) -> Option<u128> {
+        if self.drawn.len() < KEY_BYTES {
+            let mut bytes = vec![0; DRAW * KEY_BYTES];
+            if random.fill(&mut bytes).is_err() {
+                tracing::error!("failed to draw random bytes; requests are served without a context");
+                return None;
+            }
+            self.drawn = bytes;
+        }
+        let key = self.drawn.last_chunk::<KEY_BYTES>().copied().map(u128::from_le_bytes);
+        self.drawn.truncate(self.drawn.len() - KEY_BYTES);
+        key
+    }
+}
+
+/// A request that is being served.
+pub(crate) struct Remembered {
+    key: u128,
+    registry: Weak<Registry>,
+}
+
+impl Remembered {
+    /// Tells the app by which name to call.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let mut text = [0; 2 * KEY_BYTES];
+        write_hex(&mut text, self.key);
+        if let Ok(mut value) = HeaderValue::from_bytes(&text) {
+            value.set_sensitive(true);
+            headers.insert(CONTEXT, value);
+        }
+    }
+}
+
+impl std::fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Remembered")
+    }
+}
+
+impl Drop for Remembered {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            let until = Instant::now() + GRACE;
+            registry.lock().ending.push_back((until, self.key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(remembered: &Remembered) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        remembered.write(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn a_request_is_found_until_some_time_after_its_end() {
+        let registry = Registry::new();
+        let remembered = registry.remember(Served::default()).unwrap();
+        let mut headers = header(&remembered);
+        assert_eq!(headers[CONTEXT].len(), 32);
+        assert!(registry.take(&mut headers.clone()).is_some());
+        drop(remembered);
+        assert!(registry.take(&mut headers.clone()).is_some(), "in its grace");
+        registry.lock().forget(Instant::now() + GRACE);
+        assert!(registry.take(&mut headers).is_none());
+        assert!(!headers.contains_key(CONTEXT), "it must not travel on");
+        assert!(registry.lock().served.is_empty());
+    }
+
+    #[test]
+    fn nothing_else_finds_anything() {
+        let registry = Registry::new();
+        let remembered = registry.remember(Served::default()).unwrap();
+        let right = header(&remembered)[CONTEXT].to_str().unwrap().to_owned();
+        let shorter = right.get(1..).unwrap();
+        for wrong in ["", "0", shorter, &format!("{right}0"), &format!("+{shorter}"), "é"] {
+            let mut headers =
+                HeaderMap::from_iter([(CONTEXT, HeaderValue::from_bytes(wrong.as_bytes()).unwrap())]);
+            assert!(registry.take(&mut headers).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_do_not_repeat_and_their_number_is_bounded() {
+        let registry = Registry::new();
+        let all: Vec<_> = (0..MOST).map(|_| registry.remember(Served::default()).unwrap()).collect();
+        assert_eq!(all.iter().map(|one| one.key).collect::<std::collections::HashSet<_>>().len(), MOST);
+        assert!(registry.remember(Served::default()).is_none());
+        drop(all);
+        registry.lock().forget(Instant::now() + GRACE);
+        assert!(registry.remember(Served::default()).is_some());
+    }
+}

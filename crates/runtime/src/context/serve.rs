@@ -1,0 +1,118 @@
+//! Serve: the app gets the request with a name by which its calls continue it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE, joined};
+use super::{CONTEXT, CORRELATION_ID, Registry, Remembered, Served, correlation, is_low, put};
+use crate::metrics::Seen;
+use crate::proxy::Body;
+use crate::proxy::deadline::Deadline;
+
+/// What `inbound` tells the app: who calls, proven.
+const CALLER: &str = "x-goodgo-caller";
+
+#[derive(Debug, Clone)]
+pub(crate) struct ServeLayer {
+    registry: Arc<Registry>,
+}
+
+impl ServeLayer {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+impl<S> Layer<S> for ServeLayer {
+    type Service = Serve<S>;
+
+    fn layer(&self, inner: S) -> Serve<S> {
+        Serve { inner, registry: Arc::clone(&self.registry) }
+    }
+}
+
+/// Remembers each request until its answer's last byte.
+#[derive(Debug, Clone)]
+pub(crate) struct Serve<S> {
+    inner: S,
+    registry: Arc<Registry>,
+}
+
+impl<S, B> Service<Request<B>> for Serve<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ServeFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(seen) = request.extensions().get::<Seen>()
+            && let Some(caller) = request.headers().get(CALLER).and_then(|caller| caller.to_str().ok())
+        {
+            seen.peer(caller);
+        }
+        let known = request.extensions().get::<Deadline>().copied();
+        let headers = request.headers_mut();
+        headers.remove(CONTEXT);
+        let correlation_id = correlation::sane(headers).cloned().or_else(correlation::made);
+        put(headers, CORRELATION_ID, correlation_id.as_ref());
+        let served = Served {
+            authorization: single(headers),
+            deadline: known.into_iter().chain(Deadline::of(headers, Instant::now())).min(),
+            low_priority: is_low(headers),
+            correlation_id,
+            traceparent: headers.get(TRACEPARENT).cloned(),
+            tracestate: joined(headers, &TRACESTATE),
+            baggage: joined(headers, &BAGGAGE),
+        };
+        let remembered = self.registry.remember(served);
+        if let Some(remembered) = &remembered {
+            remembered.write(headers);
+        }
+        ServeFuture { inner: self.inner.call(request), remembered }
+    }
+}
+
+/// The request's `Authorization`, if there is exactly one.
+fn single(headers: &HeaderMap) -> Option<http::HeaderValue> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (all.next()?, all.next()) else { return None };
+    let mut value = value.clone();
+    value.set_sensitive(true);
+    Some(value)
+}
+
+pin_project! {
+    /// Hands what is remembered over to the answer's body.
+    pub(crate) struct ServeFuture<F> {
+        #[pin]
+        inner: F,
+        remembered: Option<Remembered>,
+    }
+}
+
+impl<F, E> Future for ServeFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let remembered = this.remembered.take();
+        Poll::Ready(Ok(response.map(|body| body.serving(remembered))))
+    }
+}

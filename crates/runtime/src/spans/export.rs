@@ -1,0 +1,185 @@
+//! The exporter: a bounded queue and one thread with an executor of its own.
+//!
+//! A request only ever pushes to the queue under a short lock. When the collector is slow or dead the queue fills up and
+//! spans are dropped and counted; encoding and sending happen on the thread.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use goodgo_runtime_config::ServiceRef;
+use opentelemetry::KeyValue;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanExporter as _;
+use tokio::sync::oneshot;
+
+use super::{Recording, convert};
+use crate::metrics::Metrics;
+
+/// Most spans that wait, and so of one export; about 2 MiB, and below what a gRPC message may have (4 MiB).
+const CAPACITY: usize = 4096;
+/// So many wake the thread before [`INTERVAL`].
+const BATCH: usize = 512;
+/// Longest time that a span waits for others.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Time for one export.
+const EXPORT_LIMIT: Duration = Duration::from_secs(5);
+/// Pause after a failed export, so that a dead collector costs nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A failing exporter logs at most once in this time; the metrics count all.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// One endpoint's queue.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    endpoint: String,
+    shared: Arc<Shared>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is a batch, or nothing more will come.
+    wake: Condvar,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    spans: VecDeque<Box<Recording>>,
+    closed: bool,
+}
+
+impl Pipeline {
+    /// # Errors
+    /// When there can't be another thread, or the executor refuses.
+    pub(super) fn start(
+        endpoint: &str,
+        service: &ServiceRef,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), metrics });
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (done, ended) = oneshot::channel();
+        let (url, resource, queue) = (endpoint.to_owned(), resource(service), Arc::clone(&shared));
+        std::thread::Builder::new().name("span-export".to_owned()).stack_size(512 * 1024).spawn(
+            move || {
+                executor.block_on(run(&url, &resource, &queue));
+                let _ = done.send(());
+            },
+        )?;
+        Ok(Arc::new(Self { endpoint: endpoint.to_owned(), shared, ended: Mutex::new(Some(ended)) }))
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(super) fn push(&self, span: Box<Recording>) {
+        let mut queue = self.shared.lock();
+        if queue.spans.len() >= CAPACITY || queue.closed {
+            drop(queue);
+            self.shared.metrics.spans("dropped", 1);
+            return;
+        }
+        queue.spans.push_back(span);
+        // Once a batch: a wake-up is a system call.
+        if queue.spans.len() == BATCH {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Takes no more; resolves once the last spans are exported or given up.
+    pub(super) fn close(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.close();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            if let Some(ended) = ended {
+                let _ = ended.await;
+            }
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// All that waits, possibly nothing; none once it is closed and empty. Blocks the exporter's own thread.
+    fn take(&self) -> Option<VecDeque<Box<Recording>>> {
+        let waiting = |queue: &mut Queue| queue.spans.len() < BATCH && !queue.closed;
+        let (mut queue, _) = self
+            .wake
+            .wait_timeout_while(self.lock(), INTERVAL, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        if queue.spans.is_empty() && queue.closed {
+            return None;
+        }
+        Some(std::mem::take(&mut queue.spans))
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+}
+
+fn resource(service: &ServiceRef) -> Resource {
+    let ServiceRef { name, namespace } = service;
+    Resource::builder()
+        .with_service_name(name.clone())
+        .with_attribute(KeyValue::new("service.namespace", namespace.clone()))
+        .build()
+}
+
+async fn run(endpoint: &str, resource: &Resource, shared: &Shared) {
+    let builder = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_LIMIT);
+    let mut exporter = match builder.build() {
+        Ok(exporter) => exporter,
+        Err(error) => {
+            tracing::error!(%error, "failed to export traces; is the endpoint http://host:port?");
+            shared.close();
+            return;
+        }
+    };
+    exporter.set_resource(resource);
+    let mut logged: Option<Instant> = None;
+    while let Some(batch) = shared.take() {
+        if batch.is_empty() {
+            continue;
+        }
+        let count = batch.len() as u64;
+        let batch = batch.into_iter().map(|span| convert::span_data(*span)).collect();
+        let exported = tokio::time::timeout(EXPORT_LIMIT, exporter.export(batch)).await;
+        let failed = match exported {
+            Ok(Ok(())) => {
+                shared.metrics.spans("exported", count);
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        shared.metrics.spans("failed", count);
+        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            logged = Some(Instant::now());
+            tracing::warn!(error = %failed, "failed to export traces; goodgo_runtime_spans counts what is lost");
+        }
+        if shared.is_closed() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,3 @@
+module goodgo.io/clients
+
+go 1.26
