@@ -19,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Found, LookupError, Query, Resolver};
 
@@ -29,6 +29,8 @@ const FRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const STALE_LIMIT: Duration = Duration::from_secs(600);
 /// Pause after a failed look; doubled up to the second while there is an answer to go on with.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// Longest look, whatever the resolver does: each query has a limit of its own, and a look is a few of them.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// A name that nobody has used for so long is left alone.
 const REST_AFTER: Duration = Duration::from_secs(60);
 /// Looks that must say that the name is gone before it is: a DNS server that has just started may not know it yet.
@@ -85,7 +87,10 @@ impl<T: Send + Sync + 'static> Followed<T> {
             name,
             move || {
                 let (resolver, query) = (resolver.clone(), Arc::clone(&query));
-                Box::pin(async move { resolver.find(&query).await })
+                Box::pin(async move {
+                    let too_long = |_| LookupError::Failed("DNS took too long".to_owned());
+                    timeout(LOOK_LIMIT, resolver.find(&query)).await.map_err(too_long).flatten()
+                })
             },
             derive,
         )

@@ -126,6 +126,7 @@ impl Server {
         Found::new(addresses, ttl).ok_or(LookupError::Absent)
     }
 
+    /// Priorities and weights are not looked at: a headless Service gives all its pods the same.
     async fn pods(&self, name: Name) -> Result<Found, LookupError> {
         let lookup = self.0.srv_lookup(name).await.map_err(|error| failed(&error))?;
         let mut ttl = shortest(lookup.answers());

@@ -132,3 +132,6 @@ fn verdict(response: &Response<Body>) -> Verdict {
     };
     if failing { Verdict::Failing } else { Verdict::Well }
 }
+
+#[cfg(test)]
+mod tests;

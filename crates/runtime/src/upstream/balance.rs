@@ -71,9 +71,8 @@ impl Set {
         }
     }
 
-    /// Whether there is a peer that need not be avoided.
-    pub(super) fn has_other_than(&self, avoid: &Avoid) -> bool {
-        self.peers.iter().any(|peer| !avoid.contains(peer.address()))
+    pub(super) fn has_more_than(&self, count: usize) -> bool {
+        self.peers.len() > count
     }
 
     /// Both that were drawn are out: one that is in, else one that need not be avoided, else any.

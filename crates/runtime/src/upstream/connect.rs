@@ -69,6 +69,12 @@ impl Connectors {
         Connector { origin: self.clone(), address, to }
     }
 
+    /// Whether a connection takes no more than a round trip, which is short: in clear text, as inside the cluster. A TLS
+    /// session with another continent may take a second.
+    pub(super) fn are_quick(&self) -> bool {
+        self.0.tls.is_none()
+    }
+
     /// The origin, for messages.
     pub(super) fn to(&self) -> &str {
         &self.0.to

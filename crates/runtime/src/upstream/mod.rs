@@ -117,11 +117,17 @@ pub(crate) struct Avoid(Vec<SocketAddr>);
 
 impl Avoid {
     pub(crate) fn add(&mut self, endpoint: SocketAddr) {
-        self.0.push(endpoint);
+        if !self.contains(endpoint) {
+            self.0.push(endpoint);
+        }
     }
 
     pub(crate) fn contains(&self, endpoint: SocketAddr) -> bool {
         self.0.contains(&endpoint)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A callee: as many peers as its name has addresses, found by [`crate::discovery`], picked by [`super::balance`].
 //!
 //! A peer to which no connection can be made is replaced by another one for the same request: the callee has seen
-//! nothing, so this is still the first try. More than that is the retry policy's.
+//! nothing, so this is still the first try. More than that is the retry policy's. The time to connect is divided for it: a
+//! machine that is gone answers nothing, and half of the time is plenty within a cluster.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,7 +63,9 @@ impl Pods {
         loop {
             let Some(peer) = set.pick(&avoid) else { return Err(self.unresolved(LookupError::Absent)) };
             let attempt = Attempt::begin(&set, peer, outcome.as_ref());
-            let Undelivered { failure, request: unsent } = match peer.send(request, left).await {
+            let may_go_on = tries < CONNECT_TRIES && set.has_more_than(avoid.count() + 1);
+            let share = if may_go_on && self.connectors.are_quick() { left / 2 } else { left };
+            let Undelivered { failure, request: unsent } = match peer.send(request, share).await {
                 Ok(mut response) => {
                     response.extensions_mut().insert(Endpoint(peer.address()));
                     return Ok(attempt.answered(response));
@@ -72,9 +75,7 @@ impl Pods {
             left = left.saturating_sub(attempt.failed(&failure));
             avoid.add(peer.address());
             match unsent {
-                Some(unsent) if tries < CONNECT_TRIES && !left.is_zero() && set.has_other_than(&avoid) => {
-                    request = *unsent;
-                }
+                Some(unsent) if may_go_on && !left.is_zero() => request = *unsent,
                 _ => return Err(failure),
             }
             tries += 1;
