@@ -28,9 +28,13 @@ const WINDOW_SAMPLES: u32 = 32;
 const LONGEST_WINDOW: Duration = Duration::from_secs(5);
 /// Weight of a quiet window in the baseline.
 const QUIET_WEIGHT: f64 = 0.2;
-/// Time between probes, and after one that failed.
+/// Time between probes; after one that clients who left have spoilt; and after one that an app was too slow for, which
+/// would otherwise spend its time being probed.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBE_AGAIN: Duration = Duration::from_secs(2);
+const PROBE_SELDOM: Duration = Duration::from_secs(60);
+/// Weight of a window in the baseline of an app that can't be probed: its answers take long by themselves.
+const SLOW_WEIGHT: f64 = 0.05;
 const PROBE_SAMPLES: u32 = 50;
 /// A probe that has this many samples may end after [`PROBE_LIMIT`]; with fewer it is given up after [`PROBE_GIVE_UP`].
 const PROBE_FEW_SAMPLES: u32 = 10;
@@ -62,6 +66,8 @@ struct State {
     probe: Option<Probe>,
     /// When the next one may be.
     probe_from: Instant,
+    /// Whether the last one found the app too slow.
+    slow: bool,
 }
 
 /// Samples since `start`.
@@ -97,6 +103,17 @@ struct Probe {
     measured: Option<Window>,
 }
 
+/// How a probe ended.
+#[derive(Debug, Clone, Copy)]
+enum Probed {
+    /// Seconds.
+    Baseline(f64),
+    /// Clients left during it.
+    Spoilt,
+    /// There were too few answers.
+    TooSlow,
+}
+
 impl Limiter {
     pub(crate) fn new(now: Instant, gauge: Gauge) -> Self {
         Self {
@@ -111,17 +128,24 @@ impl Limiter {
                 window: Window::new(now),
                 probe: None,
                 probe_from: now,
+                slow: false,
             }),
         }
     }
 
-    /// Whether one more may start; of low priority only while a quarter of the limit is free for others.
-    pub(crate) fn admits(&self, low_priority: bool) -> bool {
+    /// Whether one more may start `now`; of low priority only while a quarter of the limit is free for others.
+    pub(crate) fn admits(&self, low_priority: bool, now: Instant) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let limit = if low_priority { limit - limit / 4 } else { limit };
         let admitted = self.in_flight.load(Ordering::Relaxed) < limit;
         if !admitted {
             self.shed.store(true, Ordering::Relaxed);
+            // An app that answers nothing, or nothing that counts, would stay at the floor.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = state.probe.as_ref().map(|probe| probe.since);
+            if since.is_some_and(|since| now.saturating_duration_since(since) > PROBE_GIVE_UP) {
+                self.end_probe(&mut state, Probed::TooSlow, now);
+            }
         }
         admitted
     }
@@ -166,7 +190,7 @@ impl Limiter {
         let seconds = now.saturating_duration_since(started).as_secs_f64();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.probe.is_some() {
-            self.end_probe(&mut state, None, now);
+            self.end_probe(&mut state, Probed::Spoilt, now);
         }
         // Who leaves sooner than that leaves for another reason.
         if state.baseline.is_none_or(|baseline| seconds > baseline) {
@@ -204,6 +228,10 @@ impl Limiter {
             self.put(FLOOR);
             return;
         }
+        if state.slow && abandoned == 0 {
+            let baseline = state.baseline.unwrap_or(latency);
+            state.baseline = Some(baseline + (latency - baseline) * SLOW_WEIGHT);
+        }
         let gradient = match state.baseline {
             Some(baseline) => Some(TOLERANCE * baseline / latency.max(f64::MIN_POSITIVE)),
             // Nothing to compare with; but half of the clients can't be wrong.
@@ -225,7 +253,7 @@ impl Limiter {
             if self.in_flight.load(Ordering::Relaxed) <= FLOOR {
                 probe.measured = Some(Window::new(now));
             } else if age >= PROBE_GIVE_UP {
-                self.end_probe(state, None, now);
+                self.end_probe(state, Probed::TooSlow, now);
             }
             return;
         };
@@ -237,15 +265,26 @@ impl Limiter {
                 && now.saturating_duration_since(measured.start) >= PROBE_LIMIT;
         if enough {
             let baseline = measured.mean();
-            self.end_probe(state, Some(baseline), now);
+            self.end_probe(state, Probed::Baseline(baseline), now);
         } else if age >= PROBE_GIVE_UP {
-            self.end_probe(state, None, now);
+            self.end_probe(state, Probed::TooSlow, now);
         }
     }
 
-    fn end_probe(&self, state: &mut State, baseline: Option<f64>, now: Instant) {
-        state.probe_from = now + if baseline.is_some() { PROBE_EVERY } else { PROBE_AGAIN };
-        state.baseline = baseline.or(state.baseline);
+    fn end_probe(&self, state: &mut State, probed: Probed, now: Instant) {
+        let pause = match probed {
+            Probed::Baseline(baseline) => {
+                state.baseline = Some(baseline);
+                state.slow = false;
+                PROBE_EVERY
+            }
+            Probed::Spoilt => PROBE_AGAIN,
+            Probed::TooSlow => {
+                state.slow = true;
+                PROBE_SELDOM
+            }
+        };
+        state.probe_from = now + pause;
         state.probe = None;
         state.window = Window::new(now);
         self.peak.store(0, Ordering::Relaxed);

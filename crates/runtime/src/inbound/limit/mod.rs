@@ -67,7 +67,7 @@ where
         {
             return refused(Refusal::BodyTooLarge { limit });
         }
-        if !self.limiter.admits(low_priority) {
+        if !self.limiter.admits(low_priority, now) {
             return refused(Refusal::Overloaded);
         }
         let phase = if request.body().is_end_stream() {

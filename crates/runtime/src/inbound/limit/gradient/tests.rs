@@ -54,7 +54,7 @@ impl<F: Fn(u64) -> u64> App<F> {
                 owed += self.per_ms;
                 while owed >= 1.0 {
                     owed -= 1.0;
-                    if limiter.admits(false) {
+                    if limiter.admits(false, at(ms)) {
                         limiter.enter();
                         queue.push_back(ms);
                         waiting.push_back(ms);
@@ -115,6 +115,37 @@ fn an_app_that_got_slower_for_good_is_not_strangled() {
 }
 
 #[test]
+fn an_app_whose_answers_take_long_by_themselves_is_not_probed_to_death() {
+    let start = Instant::now();
+    let limiter = fresh(start);
+    // Long polls: 600 at once at ease.
+    let app = App { workers: 10_000, service_ms: |_| 10_000, per_ms: 0.06, patience_ms: 60_000 };
+    let report = app.run(&limiter, start, 300);
+    let served: u64 = report.iter().skip(240).map(|(served, ..)| served).sum();
+    assert!(served >= 60 * 60 * 9 / 10, "{served} of 3600: {report:?}");
+}
+
+#[test]
+fn a_probe_that_nothing_answers_ends_by_itself() {
+    let start = Instant::now();
+    let limiter = fresh(start);
+    let later = |ms| start + Duration::from_millis(ms);
+    limiter.put(1);
+    limiter.enter();
+    assert!(!limiter.admits(false, start));
+    for _ in 0..WINDOW_SAMPLES {
+        limiter.sample(start, later(150));
+    }
+    assert_eq!(in_force(&limiter), FLOOR, "a probe has begun");
+    for _ in 0..FLOOR {
+        limiter.enter();
+    }
+    assert!(!limiter.admits(false, later(1000)));
+    assert!(!limiter.admits(false, later(4000)), "it ends with this refusal");
+    assert!(limiter.admits(false, later(4000)));
+}
+
+#[test]
 fn the_limit_never_falls_below_its_floor_and_low_priority_goes_first() {
     let start = Instant::now();
     let limiter = fresh(start);
@@ -123,12 +154,12 @@ fn the_limit_never_falls_below_its_floor_and_low_priority_goes_first() {
     assert!(in_force(&limiter) >= FLOOR);
     let limiter = fresh(start);
     limiter.limit.store(START, Ordering::Relaxed);
-    while limiter.admits(true) {
+    while limiter.admits(true, start) {
         limiter.enter();
     }
     assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START - START / 4);
-    assert!(limiter.admits(false), "a quarter is left for normal work");
-    while limiter.admits(false) {
+    assert!(limiter.admits(false, start), "a quarter is left for normal work");
+    while limiter.admits(false, start) {
         limiter.enter();
     }
     assert_eq!(limiter.in_flight.load(Ordering::Relaxed), START);
