@@ -166,7 +166,7 @@ pub enum AuthAt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardAuth {
-    /// The service that decides.
+    /// The service that decides. It must be one of `calls` where the pod asks it.
     pub service: ServiceName,
     /// Its namespace; the own one unless set.
     #[serde(skip_serializing_if = "Option::is_none")]

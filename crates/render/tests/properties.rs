@@ -68,6 +68,19 @@ fn opened(case: &Case, side: &str, peers: &str, namespace: &str, service: &str) 
     (!ports.is_empty()).then(|| ports.iter().map(Value::to_string).collect())
 }
 
+/// The runtime's configuration, with the runtime on.
+fn runtime_file(case: &Case) -> Option<Value> {
+    let map = objects(case).into_iter().find(|child| child.kind == ChildKind::ConfigMap)?;
+    Some(serde_json::from_str(map.object["data"]["runtime.json"].as_str().unwrap()).unwrap())
+}
+
+/// A volume of the pods.
+fn volume(case: &Case, name: &str) -> Value {
+    let pods = objects(case).into_iter().find(|child| child.kind == ChildKind::Deployment).unwrap();
+    let volumes = pods.object["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+    volumes.into_iter().find(|volume| volume["name"] == name).unwrap_or_default()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -105,6 +118,49 @@ proptest! {
         let app_port = json!({"port": 8080, "protocol": "TCP"}).to_string();
         let behind_runtime = runtime && protocol != "TCP";
         prop_assert!(egress.is_none_or(|ports| ports.contains(&app_port) != behind_runtime));
+    }
+
+    #[test]
+    fn a_caller_is_let_in_exactly_when_its_own_runtime_sends_it_there(
+        access in access(),
+        keys in any::<bool>(),
+        same_namespace in any::<bool>(),
+        caller_runtime in any::<bool>(),
+        callee_runtime in any::<bool>(),
+        account in prop::option::of("[a-z]{1,8}"),
+    ) {
+        let namespace = if same_namespace { "a" } else { "b" };
+        let mut spec = json!({"image": "x:1", "access": access, "runtime": {"enabled": callee_runtime}});
+        if keys {
+            spec["access"]["keys"] = json!({"secret": "keys"});
+        }
+        let mut calling = json!({
+            "image": "x:1", "runtime": {"enabled": caller_runtime},
+            "calls": [{"service": "callee", "namespace": namespace}],
+        });
+        if let Some(account) = &account {
+            calling["serviceAccountName"] = json!(account);
+        }
+        let caller = service("a", "caller", &calling);
+        let callee = service(namespace, "callee", &spec);
+        let (near, far) = (case(vec![caller.clone(), callee.clone()]), case(vec![callee, caller]));
+        let accepted = near.view().calls["callee"].endpoint().is_some();
+        prop_assert!(!accepted || caller_runtime || keys || !callee_runtime, "somebody must be able to prove it");
+        if let Some(file) = runtime_file(&far) {
+            let subject = format!("system:serviceaccount:a:{}", account.as_deref().unwrap_or("caller--app"));
+            let callers = file["inbound"]["callers"].as_array().cloned().unwrap_or_default();
+            let expected = if accepted { vec![json!({"name": "a/caller", "subject": subject})] } else { vec![] };
+            prop_assert_eq!(callers, expected);
+            prop_assert_eq!(&file["inbound"]["authentication"]["required"], true);
+            prop_assert_eq!(&file["inbound"]["authentication"]["keys"], keys);
+        }
+        let Some(file) = runtime_file(&near) else { return Ok(()) };
+        let call = &file["calls"]["callee"];
+        prop_assert_eq!(call["target"].is_object(), accepted);
+        prop_assert!(!accepted || call["target"]["service"]["identity"] == callee_runtime);
+        let token = &volume(&near, "goodgo-tokens")["projected"]["sources"][0]["serviceAccountToken"];
+        let audience = runtime_file(&far).map(|file| file["inbound"]["authentication"]["audience"].clone());
+        prop_assert!(audience.is_none_or(|audience| audience == token["audience"]), "{}", token);
     }
 
     #[test]
@@ -160,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn a_callee_that_appears_or_moves_runs_no_migration_again() {
+fn a_callee_that_appears_or_moves_replaces_no_pod_and_runs_no_migration_again() {
     let caller = service(
         "a",
         "caller",
@@ -168,6 +224,7 @@ fn a_callee_that_appears_or_moves_runs_no_migration_again() {
             "image": "x:1", "calls": [{"service": "callee"}], "migrate": {"command": ["migrate"]},
         }),
     );
+    // The Job's name carries the hash of the pod template: equal names are equal pods.
     let job = |others: Vec<GoodGoService>| {
         let case = case([vec![caller.clone()], others].concat());
         let job = objects(&case).into_iter().find(|child| child.kind == ChildKind::Job).unwrap();

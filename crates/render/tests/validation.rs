@@ -146,6 +146,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "declare it in spec.calls",
     ),
     (
+        "  runtime: {enabled: false}\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {jwt: {issuer: i, audience: a, jwks: 'https://a.b/k'}}}]}",
+        "spec.gateway.routes[r].auth",
+        "switch the runtime on",
+    ),
+    (
         "  tolerations: [{key: a, effect: NoExecute, seconds: now}]",
         "spec.tolerations[0].seconds",
         "no duration",

@@ -145,7 +145,8 @@ pub struct InitContainer {
     pub resources: Option<Resources>,
 }
 
-/// A Job that must succeed before pods of a new template start, such as a schema migration.
+/// A Job that must succeed before pods of a new template start, such as a schema migration. It has no runtime and thus
+/// no identity: callees let it in by a fixed key (`access.keys`) alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrate {

@@ -46,6 +46,13 @@ fn check_route(route: &Route, key: &ServiceKey, spec: &GoodGoServiceSpec, report
     if route.max_body.as_ref().is_some_and(|size| Quantity::parse(size.as_str()).is_none()) {
         report.add(&format!("{path}.maxBody"), "write a positive quantity, such as 1Mi");
     }
+    let pod_alone = route.auth.at == Some(AuthAt::Pod) || route.auth.jwt.is_some();
+    if !spec.runtime_enabled() && pod_alone {
+        report.add(
+            &format!("{path}.auth"),
+            "the runtime is off, and nothing in the pod could check it: switch the runtime on, or use forward with at: Gateway",
+        );
+    }
     let in_the_pod = spec.runtime_enabled() && route.auth.at != Some(AuthAt::Gateway);
     if let Some(forward) = route.auth.forward.as_ref().filter(|_| in_the_pod)
         && inbound::call_to(forward, spec, &key.namespace).is_none()
