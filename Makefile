@@ -2,10 +2,10 @@
 # Built with the whole workspace's features: the tests then find the same dependencies compiled.
 GOODGO_DEV = @e2e/bootstrap && cargo build --locked --workspace --bin goodgo-dev && $(or $(CARGO_TARGET_DIR),target)/debug/goodgo-dev
 .DEFAULT_GOAL = help
-.PHONY: help demo down status test lint generate
+.PHONY: help demo down status test lint generate bench-runtime
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## A real cluster, the operator, the example platform and a call through it (CLUSTER=current: your own cluster)
 	$(GOODGO_DEV) demo $(if $(filter current,$(CLUSTER)),--current)
@@ -24,3 +24,6 @@ lint: ## Format and lints alone
 
 generate: ## Write every generated file again (a test fails on drift)
 	@e2e/bootstrap && UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift
+
+bench-runtime: ## The runtime beside Envoy, nginx, HAProxy and daprd, with docs/benchmarks.md as the result
+	@e2e/bootstrap && cargo run --release --locked -p goodgo-e2e -- bench runtime

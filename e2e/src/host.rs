@@ -47,6 +47,13 @@ const TESTS: [Need; 6] = [
     need("python3", "python3-venv", "runs the clients requests and httpx"),
 ];
 
+/// What the benches run beside the product.
+const BENCH: [Need; 3] = [
+    need("nginx", "nginx-light", "is measured beside the runtime"),
+    need("haproxy", "haproxy", "is measured beside the runtime"),
+    need("wrk", "wrk", "makes load"),
+];
+
 /// The oldest Go that builds the pinned modules (major, minor, patch), from their go.mod files.
 const GO: (u32, u32, u32) = (1, 26, 4);
 
@@ -124,6 +131,28 @@ pub fn prepare() -> Result<()> {
         return Ok(());
     }
     bail!("failed to find what is needed on this machine:\n{}", problems.join("\n"))
+}
+
+/// The same for benches.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for_bench() -> Result<()> {
+    prepare()?;
+    let mut absent = missing(&BENCH);
+    if !absent.is_empty() && is_root() && has("apt-get") {
+        install(&absent)?;
+        absent = missing(&BENCH);
+    }
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+    bail!(
+        "failed to find what the bench runs beside the product:\n{}\n  get it: apt-get install {}",
+        list(&absent),
+        packages.join(" ")
+    )
 }
 
 fn get_go() -> String {

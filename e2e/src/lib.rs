@@ -4,8 +4,10 @@
 //! ([`part`]) is a tool or a host program with its arguments, readiness and log file, one small
 //! file each under `parts/`. A cluster is the list of its parts ([`parts::cluster`]): the real one
 //! ([`Cluster`]) runs in namespaces of its own and has a kubelet with real pods; the small one
-//! ([`ControlPlane`]) is an etcd and an API server on loopback for tests that need no pods.
+//! ([`ControlPlane`]) is an etcd and an API server on loopback for tests that need no pods. [`bench`] needs neither: it
+//! measures the runtime beside its peers.
 
+pub mod bench;
 pub mod cluster;
 pub mod control_plane;
 pub mod host;

@@ -9,7 +9,7 @@ mod commands;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use commands::{control_plane, demo, parts, status, test, up};
+use commands::{bench, control_plane, demo, parts, status, test, up};
 use goodgo_e2e::cluster;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +46,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Run the tests tier by tier and add them up
     Test(test::Arguments),
+    /// Measure the product beside its peers
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Build the programs that clusters consist of, without starting one
     Parts(parts::Arguments),
     /// Run etcd and an API server on loopback until interrupted: for work that needs no pods, and no root
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Status(arguments) => return status::status(&arguments),
         Command::Demo(arguments) => runtime()?.block_on(demo::demo(&arguments))?,
         Command::Test(arguments) => return runtime()?.block_on(test::test(&arguments)),
+        Command::Bench(command) => runtime()?.block_on(bench::bench(&command))?,
         Command::ControlPlane(arguments) => runtime()?.block_on(control_plane::control_plane(&arguments))?,
         Command::Parts(arguments) => parts::parts(&arguments)?,
     }

@@ -275,7 +275,7 @@ type Order = (Command, Sender<std::io::Result<Child>>);
 
 /// Spawns from one thread that lives as long as the process: the death signal fires when the
 /// *thread* that forked ends, and a test's thread ends long before the process does.
-fn spawn_for_life(command: Command) -> Result<Child> {
+pub(crate) fn spawn_for_life(command: Command) -> Result<Child> {
     static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (orders, incoming) = channel::<Order>();

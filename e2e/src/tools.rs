@@ -23,10 +23,12 @@ pub struct Tool {
     module: &'static str,
     /// Go package with the `main` function.
     package: &'static str,
+    /// Go's build tags, separated by commas.
+    tags: &'static str,
 }
 
 const fn tool(name: &'static str, module: &'static str, package: &'static str) -> Tool {
-    Tool { name, module, package }
+    Tool { name, module, package, tags: "" }
 }
 
 /// The store.
@@ -53,6 +55,9 @@ pub const METRICS_SERVER: Tool =
     tool("metrics-server", "metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server");
 /// Simulated nodes.
 pub const KWOK: Tool = tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok");
+/// Dapr's sidecar, which the bench runs beside the runtime.
+pub const DAPRD: Tool =
+    Tool { tags: "stablecomponents", ..tool("daprd", "dapr", "github.com/dapr/dapr/cmd/daprd") };
 
 /// What a cluster with real pods takes, in the order in which it is needed.
 pub const CLUSTER: [Tool; 10] = [
@@ -148,6 +153,8 @@ fn compile(tool: &Tool, to: &Path, expected: Option<u64>, step: &Step) -> Result
             "-mod=readonly",
             "-trimpath",
             "-buildvcs=false",
+            "-tags",
+            tool.tags,
             "-ldflags",
             &flags,
             "-o",
