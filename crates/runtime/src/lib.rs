@@ -25,6 +25,7 @@ mod config;
 mod drain;
 mod error;
 mod metrics;
+mod outbound;
 mod proxy;
 mod server;
 mod survival;

@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::outbound;
 use crate::proxy::Failure;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +54,7 @@ pub(crate) struct Metrics {
     config_good: Gauge,
     config_info: Family<RevisionLabel, Gauge>,
     draining: Gauge,
+    outbound: outbound::Metrics,
 }
 
 impl Metrics {
@@ -82,6 +84,8 @@ impl Metrics {
         registry.register("config_info", "Revision in force", config_info.clone());
         let draining = Gauge::default();
         registry.register("draining", "1 once the pod is on its way out", draining.clone());
+        let outbound = outbound::Metrics::default();
+        outbound.register(&mut registry);
         Arc::new(Self {
             registry,
             requests,
@@ -92,6 +96,7 @@ impl Metrics {
             config_good,
             config_info,
             draining,
+            outbound,
         })
     }
 
@@ -120,6 +125,11 @@ impl Metrics {
     pub(crate) fn config_refused(&self) {
         self.config_loads.get_or_create(&ResultLabel { result: "refused" }).inc();
         self.config_good.set(0);
+    }
+
+    /// What the policies of calls count.
+    pub(crate) fn outbound(&self) -> &outbound::Metrics {
+        &self.outbound
     }
 
     pub(crate) fn draining(&self) {

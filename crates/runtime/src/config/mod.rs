@@ -15,6 +15,7 @@ use goodgo_runtime_config::{Call, RuntimeConfig, Unavailable};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
+use crate::outbound::{Callee, Shared};
 use crate::upstream::{Origin, Tls, Upstream};
 
 /// One good configuration and what was derived from it. Immutable.
@@ -28,7 +29,7 @@ pub(crate) struct Snapshot {
 /// Where a call goes.
 #[derive(Debug)]
 pub(crate) enum Route {
-    To(Arc<Upstream>),
+    To(Arc<Callee>),
     Unavailable(Unavailable),
 }
 
@@ -39,6 +40,7 @@ pub(crate) struct Hot {
     refused: Mutex<Option<Refused>>,
     loaded: tokio::sync::watch::Sender<bool>,
     tls: Tls,
+    outbound: Shared,
     metrics: Arc<Metrics>,
 }
 
@@ -73,6 +75,7 @@ impl Hot {
             refused: Mutex::new(None),
             loaded: tokio::sync::watch::Sender::new(false),
             tls,
+            outbound: Shared::new(metrics.outbound().clone()),
             metrics,
         }
     }
@@ -117,7 +120,7 @@ impl Hot {
             .calls
             .iter()
             .filter_map(|(name, call)| {
-                Some((name.clone(), self.route(call, previous.and_then(|r| r.get(name)))?))
+                Some((name.clone(), self.route(name, call, previous.and_then(|r| r.get(name)))?))
             })
             .collect();
         tracing::info!(revision = %config.revision, calls = config.calls.len(), "configuration in force");
@@ -127,14 +130,20 @@ impl Hot {
     }
 
     /// None only for a call that has neither target nor reason, which validation has ruled out.
-    fn route(&self, call: &Call, previous: Option<&Route>) -> Option<Route> {
-        let Call { target, unavailable, policy: _ } = call;
+    fn route(&self, name: &str, call: &Call, previous: Option<&Route>) -> Option<Route> {
+        let Call { target, unavailable, policy } = call;
         if let Some(target) = target {
             let origin = Origin::Callee(target.clone());
-            return Some(match previous {
-                Some(Route::To(upstream)) if *upstream.origin() == origin => Route::To(Arc::clone(upstream)),
-                _ => Route::To(Arc::new(Upstream::new(origin, self.tls.clone()))),
-            });
+            let previous = match previous {
+                Some(Route::To(callee)) => Some(callee),
+                Some(Route::Unavailable(_)) | None => None,
+            };
+            let upstream = match previous.map(|callee| callee.upstream()) {
+                Some(upstream) if *upstream.origin() == origin => Arc::clone(upstream),
+                _ => Arc::new(Upstream::new(origin, self.tls.clone())),
+            };
+            let previous = previous.map(|callee| &**callee);
+            return Some(Route::To(Callee::new(name, policy, upstream, previous, &self.outbound)));
         }
         unavailable.clone().map(Route::Unavailable)
     }
@@ -150,7 +159,7 @@ impl Hot {
             calls: calls
                 .map(|(name, route)| {
                     let to = match route {
-                        Route::To(upstream) => upstream.origin().to_string(),
+                        Route::To(callee) => callee.upstream().origin().to_string(),
                         Route::Unavailable(why) => format!("{}: {}", why.reason, why.message),
                     };
                     (name.clone(), to)

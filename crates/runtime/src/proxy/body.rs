@@ -1,5 +1,6 @@
 //! The one body type of all stacks. Streams pass through frame by frame, trailers included; nothing is collected.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
 use crate::metrics::Guard;
+use crate::outbound::Permit;
 use crate::upstream::Lease;
 
 /// A request's or response's body.
@@ -17,15 +19,21 @@ pub(crate) struct Body {
     lease: Option<Lease>,
     /// Counts the request as in flight until the body is dropped.
     in_flight: Option<Guard>,
+    /// Its call's place in the bulkhead.
+    permit: Option<Permit>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Content {
     #[default]
     Empty,
     Whole(Bytes),
     Stream(Incoming),
+    Wrapped(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send + Sync>>),
 }
+
+/// Why a body broke off.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Body {
     pub(crate) fn empty() -> Self {
@@ -42,9 +50,23 @@ impl Body {
 
     /// A response's body that holds its connection until it ends.
     pub(crate) fn leased(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), in_flight: None };
+        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), ..Self::default() };
         body.release_at_end();
         body
+    }
+
+    /// A body that something is done to on the way.
+    pub(crate) fn wrapped<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = BodyError> + Send + Sync + 'static,
+    {
+        Self { content: Content::Wrapped(Box::pin(body)), ..Self::default() }
+    }
+
+    /// Keeps a place of its call's bulkhead until the body is dropped.
+    pub(crate) fn permitted(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 
     pub(crate) fn counted(mut self, guard: Guard) -> Self {
@@ -61,14 +83,26 @@ impl Body {
     }
 }
 
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never what is in it.
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Whole(_) => "Whole",
+            Self::Stream(_) => "Stream",
+            Self::Wrapped(_) => "Wrapped",
+        })
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(_) => match std::mem::take(&mut self.content) {
@@ -87,8 +121,9 @@ impl HttpBody for Body {
                         }
                     }
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
+            Content::Wrapped(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -97,6 +132,7 @@ impl HttpBody for Body {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Stream(incoming) => incoming.is_end_stream(),
+            Content::Wrapped(body) => body.is_end_stream(),
         }
     }
 
@@ -105,6 +141,7 @@ impl HttpBody for Body {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream(incoming) => incoming.size_hint(),
+            Content::Wrapped(body) => body.size_hint(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Failures of the runtime's own making, and how each is told to the client (RFC 9457 and RFC 9209).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use goodgo_runtime_config::Unavailable;
@@ -8,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Body;
+use crate::outbound::RETRIED;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// RFC 9209: tells the runtime's own failures from the callee's.
@@ -48,10 +50,40 @@ pub(crate) enum Failure {
     Tls { to: String, source: io::Error },
     /// The connection ended or broke the protocol before the answer's head.
     #[error("failed to get an answer from {to}: {detail}")]
-    Exchange { to: String, detail: String, closed: bool },
+    Exchange { to: String, detail: String, closed: bool, processed: Processed },
     /// The other end switched protocols unasked, or the client went away while switching.
     #[error("failed to switch protocols: {0}")]
     Upgrade(&'static str),
+    /// The call's own time is over.
+    #[error("failed to answer within {} ms", .limit.as_millis())]
+    CallTimeout { policy: String, limit: Duration },
+    /// One try's time is over.
+    #[error("failed to get an answer within the {} ms of one try", .limit.as_millis())]
+    TryTimeout { policy: String, limit: Duration },
+    /// Nothing went either way.
+    #[error("failed to get an answer: no byte in either direction for {} ms", .limit.as_millis())]
+    IdleTimeout { policy: String, limit: Duration },
+    /// The time that the request brought is over.
+    #[error("failed to answer in time: the deadline that the request brought has passed")]
+    DeadlineExceeded,
+    /// The breaker is open.
+    #[error("failed to call {call}: it failed too often; the next call may pass in {} ms", .left.as_millis())]
+    CircuitOpen { call: Arc<str>, policy: String, left: Duration },
+    /// The bulkhead is full.
+    #[error("failed to call {call}: {limit} calls are under way already")]
+    BulkheadFull { call: Arc<str>, policy: String, limit: u32 },
+    /// The last failure of a call that was tried more than once.
+    #[error("{last}, the last of {tries} tries")]
+    Repeated { tries: u32, last: Box<Failure> },
+}
+
+/// Whether the other end may have begun to work on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processed {
+    /// It has not seen it, or says that it did not act on it: any method may be sent again.
+    No,
+    /// Nobody here can know.
+    Unknown,
 }
 
 impl Failure {
@@ -62,7 +94,18 @@ impl Failure {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        Self::Exchange { to: to.to_owned(), detail, closed }
+        Self::Exchange { to: to.to_owned(), detail, closed, processed: processed(error) }
+    }
+
+    /// Whether the callee can have seen the request; what was refused here counts as unseen only where it was to go out.
+    pub(crate) fn was_processed(&self) -> Processed {
+        match self {
+            Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Tls { .. } => {
+                Processed::No
+            }
+            Self::Exchange { processed, .. } => *processed,
+            _ => Processed::Unknown,
+        }
     }
 
     /// One CamelCase word: the problem's `reason` and the metric's label.
@@ -80,6 +123,13 @@ impl Failure {
             Self::Exchange { closed: true, .. } => "ConnectionClosed",
             Self::Exchange { closed: false, .. } => "ProtocolError",
             Self::Upgrade(_) => "UpgradeFailed",
+            Self::CallTimeout { .. } => "CallTimeout",
+            Self::TryTimeout { .. } => "TryTimeout",
+            Self::IdleTimeout { .. } => "IdleTimeout",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::CircuitOpen { .. } => "CircuitOpen",
+            Self::BulkheadFull { .. } => "BulkheadFull",
+            Self::Repeated { last, .. } => last.reason(),
         }
     }
 
@@ -95,6 +145,12 @@ impl Failure {
             | Self::Exchange { .. }
             | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::CallTimeout { .. }
+            | Self::TryTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::CircuitOpen { .. } | Self::BulkheadFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Repeated { last, .. } => last.status(),
         }
     }
 
@@ -117,6 +173,13 @@ impl Failure {
             Self::Exchange { closed: true, .. } => "goodgo-runtime; error=connection_terminated",
             Self::Exchange { closed: false, .. } => "goodgo-runtime; error=http_protocol_error",
             Self::Upgrade(_) => "goodgo-runtime; error=http_upgrade_failed",
+            Self::CallTimeout { .. }
+            | Self::TryTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::DeadlineExceeded => "goodgo-runtime; error=http_response_timeout",
+            Self::CircuitOpen { .. } => "goodgo-runtime; error=destination_unavailable",
+            Self::BulkheadFull { .. } => "goodgo-runtime; error=connection_limit_reached",
+            Self::Repeated { last, .. } => return last.proxy_status(),
         })
     }
 
@@ -127,13 +190,23 @@ impl Failure {
                 Some(format!("calls.{call}"))
             }
             Self::RouteNotDeclared => Some("gateway.routes".to_owned()),
+            Self::CallTimeout { policy, .. }
+            | Self::TryTimeout { policy, .. }
+            | Self::IdleTimeout { policy, .. }
+            | Self::CircuitOpen { policy, .. }
+            | Self::BulkheadFull { policy, .. } => Some(policy.clone()),
+            Self::Repeated { last, .. } => last.policy(),
             _ => None,
         }
     }
 
     /// When it is worth trying again, where that is known: every 503 says so (RFC 9110 10.2.3).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1))
+        match self {
+            Self::CircuitOpen { left, .. } => Some(*left),
+            Self::Repeated { last, .. } => last.retry_after(),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)),
+        }
     }
 
     /// The answer to the client.
@@ -157,6 +230,25 @@ impl Failure {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Self::Repeated { tries, .. } = self {
+            response.headers_mut().insert(RETRIED, HeaderValue::from(*tries));
+        }
         response
     }
+}
+
+/// RFC 9113 8.7: a stream that was refused, or that is above the last one of a graceful GOAWAY, was not processed. What
+/// hyper cancels was never written.
+fn processed(error: &hyper::Error) -> Processed {
+    if error.is_canceled() {
+        return Processed::No;
+    }
+    let Some(error) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
+    else {
+        return Processed::Unknown;
+    };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Without an error, streams that the peer has begun are completed; only the others end with the GOAWAY.
+    let above_the_last = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    if error.is_remote() && (refused || above_the_last) { Processed::No } else { Processed::Unknown }
 }

@@ -3,14 +3,14 @@
 //! ```text
 //! service   Observe → Farewell → Answer → Normalize → ToApp         → app
 //! gateway   Observe → Farewell → Answer → Normalize → Undeclared      (nothing is declared yet)
-//! call      Observe → Farewell → Answer → Normalize → ToCallee(name) → target of the hot configuration
+//! call      Observe → Farewell → Answer → Normalize → Call(name)    → target of the hot configuration
 //! ```
 //!
 //! - [`observe`]: metrics, and the in-flight count until the last byte of the body.
 //! - [`farewell`]: `Connection: close` on every response while draining.
 //! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem; above it nothing fails.
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
-//! - [`forward`]: the innermost services.
+//! - [`forward`]: the innermost services of inbound listeners; a call's is [`outbound`].
 
 mod answer;
 mod body;
@@ -29,11 +29,12 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-pub(crate) use self::body::Body;
-pub(crate) use self::failure::Failure;
+pub(crate) use self::body::{Body, BodyError};
+pub(crate) use self::failure::{Failure, Processed};
 use crate::config::Hot;
 use crate::drain::Lifecycle;
 use crate::metrics::ListenerMetrics;
+use crate::outbound;
 use crate::upstream::Upstream;
 
 /// What a listener serves connections with.
@@ -72,7 +73,7 @@ pub(crate) fn call(
     lifecycle: Lifecycle,
     metrics: Arc<ListenerMetrics>,
 ) -> impl Stack {
-    outer(forward::ToCallee::new(name, hot), lifecycle, metrics)
+    outer(outbound::Call::new(name, hot), lifecycle, metrics)
 }
 
 /// What all listeners have in common, around the innermost service.

@@ -11,7 +11,7 @@ use super::Origin;
 use super::tls::{Alpn, Tls};
 use crate::proxy::Failure;
 
-/// Resolution, TCP and TLS together. Below the five seconds that many clients wait in total, so that they get an answer
+/// Resolution, TCP and TLS together, unless the request says otherwise. Below the five seconds that many clients wait in total, so that they get an answer
 /// that says what happened.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
@@ -50,14 +50,14 @@ impl Connector {
         &self.to
     }
 
-    pub(super) async fn connect(&self, alpn: Alpn) -> Result<Transport, Failure> {
-        tokio::time::timeout(CONNECT_LIMIT, self.connect_unlimited(alpn))
+    pub(super) async fn connect(&self, alpn: Alpn, limit: Duration) -> Result<Transport, Failure> {
+        tokio::time::timeout(limit, self.connect_unlimited(alpn))
             .await
-            .unwrap_or_else(|_| Err(self.timed_out()))
+            .unwrap_or_else(|_| Err(self.timed_out(limit)))
     }
 
-    pub(super) fn timed_out(&self) -> Failure {
-        Failure::ConnectTimeout { to: self.to.clone(), limit: CONNECT_LIMIT }
+    pub(super) fn timed_out(&self, limit: Duration) -> Failure {
+        Failure::ConnectTimeout { to: self.to.clone(), limit }
     }
 
     async fn connect_unlimited(&self, alpn: Alpn) -> Result<Transport, Failure> {

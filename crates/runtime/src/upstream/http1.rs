@@ -38,11 +38,12 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<Body>,
+        limit: Duration,
     ) -> Result<Response<Body>, Failure> {
         loop {
             let (mut sender, reused) = match self.checkout() {
                 Some(sender) => (sender, true),
-                None => (self.connect().await?, false),
+                None => (self.connect(limit).await?, false),
             };
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -59,8 +60,8 @@ impl Pool {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, Failure> {
-        match self.connector.connect(Alpn::Http1).await? {
+    async fn connect(&self, limit: Duration) -> Result<SendRequest<Body>, Failure> {
+        match self.connector.connect(Alpn::Http1, limit).await? {
             Transport::Plain(stream) => self.handshake(stream).await,
             Transport::Tls(stream) => self.handshake(stream).await,
         }

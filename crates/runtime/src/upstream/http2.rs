@@ -1,6 +1,7 @@
 //! HTTP/2 to one origin: a single connection that all requests share, made anew when the peer has sent GOAWAY.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -8,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 
-use super::connect::{CONNECT_LIMIT, Connector, Transport};
+use super::connect::{Connector, Transport};
 use super::tls::Alpn;
 use crate::proxy::{Body, Failure};
 use crate::server::{HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW};
@@ -26,11 +27,15 @@ impl Channel {
         Self { connector, current: Mutex::new(None) }
     }
 
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Body>, Failure> {
         loop {
-            let (mut sender, reused) = tokio::time::timeout(CONNECT_LIMIT, self.sender())
+            let (mut sender, reused) = tokio::time::timeout(limit, self.sender(limit))
                 .await
-                .unwrap_or_else(|_| Err(self.connector.timed_out()))?;
+                .unwrap_or_else(|_| Err(self.connector.timed_out(limit)))?;
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response.map(Body::stream)),
                 Err(mut error) => match error.take_message() {
@@ -42,12 +47,12 @@ impl Channel {
         }
     }
 
-    async fn sender(&self) -> Result<(SendRequest<Body>, bool), Failure> {
+    async fn sender(&self, limit: Duration) -> Result<(SendRequest<Body>, bool), Failure> {
         let mut current = self.current.lock().await;
         if let Some(sender) = current.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok((sender.clone(), true));
         }
-        let sender = match self.connector.connect(Alpn::Http2).await? {
+        let sender = match self.connector.connect(Alpn::Http2, limit).await? {
             Transport::Plain(stream) => self.handshake(stream).await?,
             Transport::Tls(stream) => self.handshake(stream).await?,
         };

@@ -18,7 +18,7 @@ use http::header::HOST;
 use http::uri::{Authority, Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
 
-use self::connect::Connector;
+use self::connect::{CONNECT_LIMIT, Connector};
 pub(crate) use self::http1::Lease;
 pub(crate) use self::tls::Tls;
 use crate::proxy::{Body, Failure};
@@ -85,6 +85,10 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Time to connect, name resolution included: an extension of requests that replaces the default of four seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectLimit(pub(crate) Duration);
+
 /// One target and its connections.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -114,11 +118,12 @@ impl Upstream {
     /// Sends `request` and returns the head of the answer; bodies stream.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         self.address(&mut request)?;
+        let limit = request.extensions().get().map_or(CONNECT_LIMIT, |ConnectLimit(limit)| *limit);
         if request.version() == Version::HTTP_2 {
-            self.http2.send(request).await
+            self.http2.send(request, limit).await
         } else {
             *request.version_mut() = Version::HTTP_11;
-            self.http1.send(request).await
+            self.http1.send(request, limit).await
         }
     }
 
