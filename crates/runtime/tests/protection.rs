@@ -352,6 +352,32 @@ async fn requests_in_flight_keep_the_policy_that_they_began_with() {
     running.stop().await;
 }
 
+/// A listener whose accept queue is full: the kernel answers no further handshake.
+async fn deaf() -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let connect = || tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), connect()).await {
+        queue.push(stream.unwrap());
+    }
+    (listener, queue)
+}
+
+#[tokio::test]
+async fn the_time_to_connect_is_the_policys_and_a_post_may_be_tried_again_after_it() {
+    let (listener, _queue) = deaf().await;
+    let policy = CallPolicy { connect_timeout_ms: 50, ..timed(20_000, None) };
+    let call = service(to(listener.local_addr().unwrap()).with(policy));
+    let running = Running::start(nobody().await, &config([("iam-service", call)])).await;
+    let response = send(running.call("iam-service"), Request::post("/").body(full("x")).unwrap()).await;
+    assert_eq!(response.headers()["x-goodgo-retried"], "2");
+    let policy = Some("calls.iam-service.connectTimeout".to_owned());
+    assert_eq!(problem(response).await, (504, "ConnectTimeout".to_owned(), policy));
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_call_without_any_policy_still_works() {
     let callee = saying("hello").await;

@@ -57,6 +57,9 @@ impl Callee {
                 None => Breaker::new(settings.clone(), Arc::clone(&metrics), now),
             }
         });
+        if breaker.is_none() {
+            metrics.breaker(0);
+        }
         let lineage = previous.map_or_else(|| shared.next_lineage(), |previous| previous.lineage);
         let cache = policy.cache.map(|settings| CallCache::new(settings, &shared.cache, lineage));
         let kind = if is_service(&upstream) { "calls" } else { "externalCalls" };
@@ -101,16 +104,16 @@ impl Callee {
             platform::to_stranger(request.headers_mut());
         }
 
-        let answer = match self.cache.as_ref().map(|cache| cache.look_up(&request, now)) {
+        let miss = match self.cache.as_ref().map(|cache| cache.look_up(&request, now)) {
             Some(Looked::Hit(response)) => {
                 self.metrics.cache_hit();
                 return Ok(response);
             }
-            Some(Looked::Miss(answer)) => {
-                if answer.is_lookup() {
+            Some(Looked::Miss(miss)) => {
+                if miss.is_lookup() {
                     self.metrics.cache_missed();
                 }
-                Some(answer)
+                Some(miss)
             }
             None => None,
         };
@@ -126,8 +129,8 @@ impl Callee {
         }
         let mut response = outcome?;
         self.accepts.learn(response.headers(), now);
-        if let Some(answer) = answer {
-            response = answer.take(response, now);
+        if let Some(miss) = miss {
+            response = miss.take(response, now);
         }
         Ok(response.map(|body| body.permitted(permit)))
     }

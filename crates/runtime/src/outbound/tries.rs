@@ -145,7 +145,7 @@ async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>) -> 
     let ends = own.map_or(whole, |(ends, _)| ends);
     let Some(limit) = policy.idle_timeout else {
         let answer = timeout_at(ends, callee.upstream.send(request)).await;
-        return answer.unwrap_or_else(|_| Err(timed_out()));
+        return named(callee, answer.unwrap_or_else(|_| Err(timed_out())));
     };
     let activity = Activity::new(limit, now);
     let answer = pin!(timeout_at(ends, callee.upstream.send(request.map(|body| activity.noting(body)))));
@@ -156,7 +156,17 @@ async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>) -> 
             Err(Failure::IdleTimeout { policy: policy.field("idleTimeout"), limit: activity.limit() })
         }
     };
-    answer.map(|response| watched(response, activity))
+    named(callee, answer).map(|response| watched(response, activity))
+}
+
+/// Says which field of the policy made the upstream give up.
+fn named(callee: &Callee, outcome: Outcome) -> Outcome {
+    outcome.map_err(|failure| match failure {
+        Failure::ConnectTimeout { .. } => {
+            Failure::Decided { policy: callee.policy.field("connectTimeout"), failure: Box::new(failure) }
+        }
+        failure => failure,
+    })
 }
 
 /// The idle timeout of what follows the head: a body, or an upgraded connection.

@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// The bulkhead is full.
     #[error("failed to call {call}: {limit} calls are under way already")]
     BulkheadFull { call: Arc<str>, policy: String, limit: u32 },
+    /// A failure further in, because of a field of the call's policy.
+    #[error("{failure}")]
+    Decided { policy: String, failure: Box<Failure> },
     /// The last failure of a call that was tried more than once.
     #[error("{last}, the last of {tries} tries")]
     Repeated { tries: u32, last: Box<Failure> },
@@ -104,6 +107,7 @@ impl Failure {
                 Processed::No
             }
             Self::Exchange { processed, .. } => *processed,
+            Self::Decided { failure, .. } => failure.was_processed(),
             _ => Processed::Unknown,
         }
     }
@@ -129,6 +133,7 @@ impl Failure {
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::CircuitOpen { .. } => "CircuitOpen",
             Self::BulkheadFull { .. } => "BulkheadFull",
+            Self::Decided { failure, .. } => failure.reason(),
             Self::Repeated { last, .. } => last.reason(),
         }
     }
@@ -150,6 +155,7 @@ impl Failure {
             | Self::IdleTimeout { .. }
             | Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::CircuitOpen { .. } | Self::BulkheadFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Decided { failure, .. } => failure.status(),
             Self::Repeated { last, .. } => last.status(),
         }
     }
@@ -179,6 +185,7 @@ impl Failure {
             | Self::DeadlineExceeded => "goodgo-runtime; error=http_response_timeout",
             Self::CircuitOpen { .. } => "goodgo-runtime; error=destination_unavailable",
             Self::BulkheadFull { .. } => "goodgo-runtime; error=connection_limit_reached",
+            Self::Decided { failure, .. } => return failure.proxy_status(),
             Self::Repeated { last, .. } => return last.proxy_status(),
         })
     }
@@ -194,7 +201,8 @@ impl Failure {
             | Self::TryTimeout { policy, .. }
             | Self::IdleTimeout { policy, .. }
             | Self::CircuitOpen { policy, .. }
-            | Self::BulkheadFull { policy, .. } => Some(policy.clone()),
+            | Self::BulkheadFull { policy, .. }
+            | Self::Decided { policy, .. } => Some(policy.clone()),
             Self::Repeated { last, .. } => last.policy(),
             _ => None,
         }
