@@ -31,6 +31,7 @@ mod health;
 mod identity;
 mod inbound;
 mod metrics;
+mod outbound;
 mod proxy;
 mod server;
 mod spans;

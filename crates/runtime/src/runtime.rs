@@ -143,7 +143,8 @@ impl Runtime {
             args.keys_dir.clone(),
         )?;
         let metrics = Metrics::new();
-        let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), Arc::clone(&metrics)));
+        let tokens = Arc::clone(&identity.tokens);
+        let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), tokens, Arc::clone(&metrics)));
         let watcher = {
             let hot = Arc::clone(&hot);
             Watcher::start(args.config.clone(), move |read| hot.offer(read))?
@@ -258,7 +259,6 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
         let parts = inbound::Parts {
             hot: Arc::clone(&state.hot),
             keys: Arc::clone(&identity.keys),
-            tokens: Arc::clone(&identity.tokens),
             limiter: Arc::new(inbound::Limiter::new(Instant::now(), state.metrics.concurrency_limit())),
             stall_limit: bounds.body,
         };
@@ -272,7 +272,7 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
     for (name, bound) in calls {
         let outer = with(&name, Leg::Call(name.clone()));
         let metrics = Arc::clone(&outer.metrics);
-        let stack = proxy::call(&name, Arc::clone(&state.hot), Arc::clone(&identity.tokens), outer);
+        let stack = proxy::call(&name, Arc::clone(&state.hot), outer);
         bound.serve(stack, *bounds, outbound, metrics);
     }
 }

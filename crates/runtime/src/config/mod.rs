@@ -15,8 +15,10 @@ use goodgo_runtime_config::{Call, RuntimeConfig, Unavailable};
 use serde::Serialize;
 
 use crate::discovery::Resolver;
+use crate::identity::TokenSource;
 use crate::inbound::Rules;
 use crate::metrics::Metrics;
+use crate::outbound::{Callee, Shared};
 use crate::upstream::{Origin, Tls, Upstream};
 
 /// One good configuration and what was derived from it. Immutable.
@@ -31,7 +33,7 @@ pub(crate) struct Snapshot {
 /// Where a call goes.
 #[derive(Debug)]
 pub(crate) enum Route {
-    To(Arc<Upstream>),
+    To(Arc<Callee>),
     Unavailable(Unavailable),
 }
 
@@ -44,6 +46,7 @@ pub(crate) struct Hot {
     changes: tokio::sync::watch::Sender<u64>,
     tls: Tls,
     resolver: Resolver,
+    outbound: Shared,
     metrics: Arc<Metrics>,
 }
 
@@ -72,13 +75,14 @@ pub(crate) struct Report {
 }
 
 impl Hot {
-    pub(crate) fn new(tls: Tls, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(tls: Tls, resolver: Resolver, tokens: Arc<TokenSource>, metrics: Arc<Metrics>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
             refused: Mutex::new(None),
             changes: tokio::sync::watch::Sender::new(0),
             tls,
             resolver,
+            outbound: Shared::new(tokens, metrics.outbound().clone()),
             metrics,
         }
     }
@@ -129,7 +133,7 @@ impl Hot {
             .calls
             .iter()
             .filter_map(|(name, call)| {
-                Some((name.clone(), self.route(call, previous.and_then(|r| r.get(name)))?))
+                Some((name.clone(), self.route(name, call, previous.and_then(|r| r.get(name)))?))
             })
             .collect();
         tracing::info!(revision = %config.revision, calls = config.calls.len(), "configuration in force");
@@ -145,14 +149,20 @@ impl Hot {
     }
 
     /// None only for a call that has neither target nor reason, which validation has ruled out.
-    fn route(&self, call: &Call, previous: Option<&Route>) -> Option<Route> {
-        let Call { target, unavailable, policy: _ } = call;
+    fn route(&self, name: &str, call: &Call, previous: Option<&Route>) -> Option<Route> {
+        let Call { target, unavailable, policy } = call;
         if let Some(target) = target {
             let origin = Origin::Callee(target.clone());
-            return Some(match previous {
-                Some(Route::To(upstream)) if *upstream.origin() == origin => Route::To(Arc::clone(upstream)),
-                _ => Route::To(Arc::new(Upstream::new(origin, self.tls.clone(), self.resolver.clone()))),
-            });
+            let previous = match previous {
+                Some(Route::To(callee)) => Some(callee),
+                Some(Route::Unavailable(_)) | None => None,
+            };
+            let upstream = match previous.map(|callee| callee.upstream()) {
+                Some(upstream) if *upstream.origin() == origin => Arc::clone(upstream),
+                _ => Arc::new(Upstream::new(origin, self.tls.clone(), self.resolver.clone())),
+            };
+            let previous = previous.map(|callee| &**callee);
+            return Some(Route::To(Callee::new(name, policy, upstream, previous, &self.outbound)));
         }
         unavailable.clone().map(Route::Unavailable)
     }
@@ -168,7 +178,7 @@ impl Hot {
             calls: calls
                 .map(|(name, route)| {
                     let to = match route {
-                        Route::To(upstream) => upstream.origin().to_string(),
+                        Route::To(callee) => callee.upstream().origin().to_string(),
                         Route::Unavailable(why) => format!("{}: {}", why.reason, why.message),
                     };
                     (name.clone(), to)

@@ -12,6 +12,8 @@ use tower::{Layer, Service};
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
 use super::{CONTEXT, CORRELATION_ID, PRIORITY, Served, correlation, is_low, put};
 use crate::config::Hot;
+use crate::identity::headers::CALLER;
+use crate::outbound::RETRIED;
 use crate::proxy::deadline::Deadline;
 
 /// Every header that starts with this is the platform's.
@@ -103,6 +105,9 @@ fn prepare(
 }
 
 fn continue_inside(headers: &mut HeaderMap, policy: &CallPolicy, served: Option<&Served>) {
+    // Runtimes set them, and a callee without one would take the app's word for theirs.
+    headers.remove(CALLER);
+    headers.remove(RETRIED);
     let correlation_id = served
         .and_then(|served| served.correlation_id.clone())
         .or_else(|| correlation::sane(headers).cloned())

@@ -64,7 +64,7 @@ impl ForwardAuth {
     ) -> Result<Option<Response<Body>>, Failure> {
         let question = self.question(asked, request);
         let limit = self.limit(parts);
-        let asking = proxy::ask(&self.call, question, &parts.hot, &parts.tokens);
+        let asking = proxy::ask(&self.call, question, &parts.hot);
         let answer = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(failure)) => return Err(self.unavailable(failure.to_string())),

@@ -36,7 +36,7 @@ pub(crate) use self::limit::Limiter;
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::upload::Watch;
 use crate::config::Hot;
-use crate::identity::{Keys, TokenSource};
+use crate::identity::Keys;
 use crate::server::MAX_HEADERS;
 use crate::upstream::Tls;
 
@@ -45,7 +45,6 @@ use crate::upstream::Tls;
 pub(crate) struct Parts {
     pub(crate) hot: Arc<Hot>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) tokens: Arc<TokenSource>,
     pub(crate) limiter: Arc<Limiter>,
     /// How long the client of an unfinished body may send nothing.
     pub(crate) stall_limit: Duration,

@@ -23,6 +23,7 @@ pub(crate) use self::exchange::{Exchange, Own};
 pub(crate) use self::listener::{Guard, ListenerMetrics};
 use self::table::Table;
 pub(crate) use self::table::{Leg, Seen};
+use crate::outbound;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabel {
@@ -75,6 +76,7 @@ pub(crate) struct Metrics {
     concurrency_limit: Gauge,
     spans: Family<ResultLabel, Counter>,
     checks: Family<CheckLabel, Gauge>,
+    outbound: outbound::Metrics,
 }
 
 impl Metrics {
@@ -117,6 +119,8 @@ impl Metrics {
         registry.register("spans", "Spans of sampled requests, by what became of them", spans.clone());
         let checks = Family::default();
         registry.register("check_up", "1 when the dependency's last check succeeded", checks.clone());
+        let outbound = outbound::Metrics::default();
+        outbound.register(registry);
         Arc::new(Self {
             registry: all,
             by_peer,
@@ -132,6 +136,7 @@ impl Metrics {
             concurrency_limit,
             spans,
             checks,
+            outbound,
         })
     }
 
@@ -193,6 +198,11 @@ impl Metrics {
     /// Shows the inbound limit.
     pub(crate) fn concurrency_limit(&self) -> Gauge {
         self.concurrency_limit.clone()
+    }
+
+    /// What the policies of calls count.
+    pub(crate) fn outbound(&self) -> &outbound::Metrics {
+        &self.outbound
     }
 
     pub(crate) fn draining(&self) {

@@ -1,5 +1,6 @@
 //! The one body type of all stacks. Streams pass through frame by frame, trailers included; nothing is collected.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use crate::context::Remembered;
 use crate::inbound::Watch;
 use crate::metrics::Exchange;
+use crate::outbound::Permit;
 use crate::upstream::{InFlight, Lease, Stream};
 
 /// A request's or response's body.
@@ -17,6 +19,8 @@ pub(crate) struct Body {
     content: Content,
     /// What is held until the last frame has been read.
     held: Held,
+    /// Its call's place in the bulkhead.
+    permit: Option<Permit>,
     /// Keeps the request in the app's reach until the body is dropped.
     serving: Option<Remembered>,
     /// Counts the request as in flight until the body is dropped, and then as done.
@@ -45,15 +49,17 @@ impl Held {
         }
     }
 }
+
 /// Why a body broke off.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Content {
     #[default]
     Empty,
     Whole(Bytes),
     Stream(Incoming),
+    Wrapped(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send + Sync>>),
 }
 
 impl Body {
@@ -77,6 +83,20 @@ impl Body {
     /// A response's body that counts as a stream of its connection until it ends.
     pub(crate) fn streamed(incoming: Incoming, stream: Stream) -> Self {
         Self::stream(incoming).holding(Held { stream: Some(stream), ..Held::default() })
+    }
+
+    /// A body that something is done to on the way.
+    pub(crate) fn wrapped<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = BodyError> + Send + Sync + 'static,
+    {
+        Self { content: Content::Wrapped(Box::pin(body)), ..Self::default() }
+    }
+
+    /// Keeps a place of its call's bulkhead until the body is dropped.
+    pub(crate) fn permitted(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 
     /// A response's body that keeps its peer busy until it ends.
@@ -107,7 +127,7 @@ impl Body {
     }
 
     /// What a frame says about how the request went.
-    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         let Some(exchange) = &mut self.exchange else { return };
         match frame {
             Some(Ok(frame)) => {
@@ -127,8 +147,20 @@ impl Body {
     }
 }
 
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never what is in it.
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Whole(_) => "Whole",
+            Self::Stream(_) => "Stream",
+            Self::Wrapped(_) => "Wrapped",
+        })
+    }
+}
+
 impl Body {
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(_) => match std::mem::take(&mut self.content) {
@@ -137,7 +169,6 @@ impl Body {
             },
             Content::Stream(incoming) => {
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
-                self.note(frame.as_ref());
                 match &frame {
                     // hyper may not ask again after the frame that completes a Content-Length.
                     Some(Ok(_)) => self.release_at_end(),
@@ -145,8 +176,9 @@ impl Body {
                     Some(Err(_)) => self.held = Held::default(),
                     None => self.held.release(),
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
+            Content::Wrapped(body) => body.as_mut().poll_frame(cx),
         }
     }
 }
@@ -159,7 +191,10 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = self.poll_content(cx).map_err(BodyError::from);
+        let frame = self.poll_content(cx);
+        if let Poll::Ready(frame) = &frame {
+            self.note(frame.as_ref());
+        }
         let ended = self.is_end_stream();
         match &mut self.watch {
             Some(watch) => watch.judge(frame, ended, cx),
@@ -172,6 +207,7 @@ impl HttpBody for Body {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Stream(incoming) => incoming.is_end_stream(),
+            Content::Wrapped(body) => body.is_end_stream(),
         }
     }
 
@@ -180,6 +216,7 @@ impl HttpBody for Body {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream(incoming) => incoming.size_hint(),
+            Content::Wrapped(body) => body.size_hint(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Failures of the runtime's own making, and how each is told to the client (RFC 9457 and RFC 9209).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use goodgo_runtime_config::Unavailable;
@@ -9,6 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::Body;
 use crate::inbound::Refusal;
+use crate::outbound::RETRIED;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// RFC 9209: tells the runtime's own failures from the callee's.
@@ -61,6 +63,30 @@ pub(crate) enum Failure {
     /// The request does not reach the app.
     #[error(transparent)]
     Inbound(#[from] Refusal),
+    /// The call's own time is over.
+    #[error("failed to answer within {} ms", .limit.as_millis())]
+    CallTimeout { policy: String, limit: Duration },
+    /// One try's time is over.
+    #[error("failed to get an answer within the {} ms of one try", .limit.as_millis())]
+    TryTimeout { policy: String, limit: Duration },
+    /// Nothing went either way.
+    #[error("failed to get an answer: no byte in either direction for {} ms", .limit.as_millis())]
+    IdleTimeout { policy: String, limit: Duration },
+    /// The time that the request brought is over.
+    #[error("failed to answer in time: the deadline that the request brought has passed")]
+    DeadlineExceeded,
+    /// The breaker is open.
+    #[error("failed to call {call}: it failed too often; the next call may pass in {} ms", .left.as_millis())]
+    CircuitOpen { call: Arc<str>, policy: String, left: Duration },
+    /// The bulkhead is full.
+    #[error("failed to call {call}: {limit} calls are under way already")]
+    BulkheadFull { call: Arc<str>, policy: String, limit: u32 },
+    /// A failure further in, because of a field of the call's policy.
+    #[error("{failure}")]
+    Decided { policy: String, failure: Box<Failure> },
+    /// The last failure of a call that was tried more than once.
+    #[error("{last}, the last of {tries} tries")]
+    Repeated { tries: u32, last: Box<Failure> },
 }
 
 /// Whether the other end may have begun to work on a request.
@@ -99,6 +125,7 @@ impl Failure {
                 Processed::No
             }
             Self::Exchange { processed, .. } => *processed,
+            Self::Decided { failure, .. } => failure.was_processed(),
             _ => Processed::Unknown,
         }
     }
@@ -120,6 +147,14 @@ impl Failure {
             Self::Upgrade(_) => "UpgradeFailed",
             Self::IdentityUnavailable { .. } => "IdentityUnavailable",
             Self::Inbound(refusal) => refusal.reason(),
+            Self::CallTimeout { .. } => "CallTimeout",
+            Self::TryTimeout { .. } => "TryTimeout",
+            Self::IdleTimeout { .. } => "IdleTimeout",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::CircuitOpen { .. } => "CircuitOpen",
+            Self::BulkheadFull { .. } => "BulkheadFull",
+            Self::Decided { failure, .. } => failure.reason(),
+            Self::Repeated { last, .. } => last.reason(),
         }
     }
 
@@ -137,6 +172,13 @@ impl Failure {
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::IdentityUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Inbound(refusal) => refusal.status(),
+            Self::CallTimeout { .. }
+            | Self::TryTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::CircuitOpen { .. } | Self::BulkheadFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Decided { failure, .. } => failure.status(),
+            Self::Repeated { last, .. } => last.status(),
         }
     }
 
@@ -161,6 +203,14 @@ impl Failure {
             Self::Upgrade(_) => "goodgo-runtime; error=http_upgrade_failed",
             Self::IdentityUnavailable { .. } => "goodgo-runtime; error=proxy_configuration_error",
             Self::Inbound(refusal) => refusal.proxy_status(),
+            Self::CallTimeout { .. }
+            | Self::TryTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::DeadlineExceeded => "goodgo-runtime; error=http_response_timeout",
+            Self::CircuitOpen { .. } => "goodgo-runtime; error=destination_unavailable",
+            Self::BulkheadFull { .. } => "goodgo-runtime; error=connection_limit_reached",
+            Self::Decided { failure, .. } => return failure.proxy_status(),
+            Self::Repeated { last, .. } => return last.proxy_status(),
         })
     }
 
@@ -173,13 +223,24 @@ impl Failure {
             Self::RouteNotDeclared => Some("gateway.routes".to_owned()),
             Self::IdentityUnavailable { call } => Some(format!("calls.{call}")),
             Self::Inbound(refusal) => refusal.policy(),
+            Self::CallTimeout { policy, .. }
+            | Self::TryTimeout { policy, .. }
+            | Self::IdleTimeout { policy, .. }
+            | Self::CircuitOpen { policy, .. }
+            | Self::BulkheadFull { policy, .. }
+            | Self::Decided { policy, .. } => Some(policy.clone()),
+            Self::Repeated { last, .. } => last.policy(),
             _ => None,
         }
     }
 
     /// When it is worth trying again, where that is known: every 503 says so (RFC 9110 10.2.3).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1))
+        match self {
+            Self::CircuitOpen { left, .. } => Some(*left),
+            Self::Repeated { last, .. } => last.retry_after(),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)),
+        }
     }
 
     /// The answer to the client.
@@ -205,6 +266,9 @@ impl Failure {
         }
         if let Self::Inbound(refusal) = self {
             refusal.write(response.headers_mut());
+        }
+        if let Self::Repeated { tries, .. } = self {
+            response.headers_mut().insert(RETRIED, HeaderValue::from(*tries));
         }
         response
     }

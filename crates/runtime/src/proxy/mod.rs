@@ -3,7 +3,7 @@
 //! ```text
 //! service   Observe → Farewell → Answer → Normalize → Admit → Limit → Serve → ToApp                → app
 //! gateway   Observe → Farewell → Answer → Normalize → Route → Authenticate → Limit → Serve → ToApp → app
-//! call      Observe → Farewell → Answer → Normalize → Outgoing → ToCallee(name) → target of the hot configuration
+//! call      Observe → Farewell → Answer → Normalize → Outgoing → Call(name) → target of the hot configuration
 //! ```
 //!
 //! - [`observe`]: metrics and spans, and the in-flight count until the last byte of the body.
@@ -12,7 +12,7 @@
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
 //! - [`inbound`](crate::inbound): who may reach the app, and how many at once.
 //! - [`context`](crate::context): what continues the request being served (Serve), in which calls (Outgoing).
-//! - [`forward`]: the innermost services.
+//! - [`outbound`](crate::outbound): a call under its policy (Call). [`forward`]: the app in this pod.
 
 mod answer;
 mod body;
@@ -31,16 +31,15 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-pub(crate) use self::body::Body;
+pub(crate) use self::body::{Body, BodyError};
 pub(crate) use self::failure::{Failure, Processed};
 use crate::config::Hot;
 use crate::context::{OutgoingLayer, Registry, Serve, ServeLayer};
 use crate::drain::Lifecycle;
-use crate::identity::TokenSource;
-use crate::inbound;
 use crate::metrics::ListenerMetrics;
 use crate::spans::{Side, Tracer};
 use crate::upstream::Upstream;
+use crate::{inbound, outbound};
 
 /// What a listener serves connections with.
 pub(crate) trait Stack:
@@ -87,8 +86,8 @@ fn to_app(app: Arc<Upstream>, with: &Outer) -> Serve<forward::ToApp> {
 }
 
 /// The app's call `name`.
-pub(crate) fn call(name: &str, hot: Arc<Hot>, tokens: Arc<TokenSource>, with: Outer) -> impl Stack {
-    let inner = forward::ToCallee::new(name, Arc::clone(&hot), tokens);
+pub(crate) fn call(name: &str, hot: Arc<Hot>, with: Outer) -> impl Stack {
+    let inner = outbound::Call::new(name, Arc::clone(&hot));
     outer(OutgoingLayer::new(name, hot).layer(inner), Side::Client, with)
 }
 
@@ -97,9 +96,8 @@ pub(crate) async fn ask(
     name: &str,
     question: Request<Body>,
     hot: &Arc<Hot>,
-    tokens: &Arc<TokenSource>,
 ) -> Result<Response<Body>, Failure> {
-    forward::ToCallee::new(name, Arc::clone(hot), Arc::clone(tokens)).call(question).await
+    outbound::Call::new(name, Arc::clone(hot)).call(question).await
 }
 
 /// What all listeners have in common, around the innermost service.

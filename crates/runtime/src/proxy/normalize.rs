@@ -5,14 +5,16 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::header::HOST;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
 use tower::{Layer, Service};
 
 use super::{Body, Failure, headers};
 use crate::drain::Lifecycle;
+use crate::outbound::Activity;
 
 #[derive(Debug, Clone)]
 pub(super) struct NormalizeLayer {
@@ -98,18 +100,28 @@ fn finish(
         ));
     };
     let upstream = hyper::upgrade::on(&mut response);
+    let activity = response.extensions_mut().remove::<Activity>();
+    let (mut head, body) = response.into_parts();
+    headers::set_upgrade(&mut head.headers, protocol);
     // Counted as open, so that a drain gives it its time.
-    lifecycle.open().spawn(tunnel(client, upstream));
-    Ok(switching(protocol, response))
-}
-
-fn switching(protocol: HeaderValue, mut response: Response<Body>) -> Response<Body> {
-    headers::set_upgrade(response.headers_mut(), protocol);
-    response.map(|_| Body::empty())
+    lifecycle.open().spawn(async move {
+        match activity {
+            Some(activity) => {
+                tokio::select! {
+                    () = tunnel(client, upstream, Some(&activity)) => {}
+                    () = activity.silence() => tracing::debug!("upgraded connection was idle for too long"),
+                }
+            }
+            None => tunnel(client, upstream, None).await,
+        }
+        // It holds what the answer occupies, such as its call's place in the bulkhead.
+        drop(body);
+    });
+    Ok(Response::from_parts(head, Body::empty()))
 }
 
 /// Copies both ways until both ends are done, 8 KiB at a time.
-async fn tunnel(client: OnUpgrade, upstream: OnUpgrade) {
+async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, activity: Option<&Activity>) {
     let joined: Result<(Upgraded, Upgraded), hyper::Error> =
         futures::future::try_join(client, upstream).await;
     let (client, upstream) = match joined {
@@ -120,7 +132,11 @@ async fn tunnel(client: OnUpgrade, upstream: OnUpgrade) {
         }
     };
     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
+    let copied = match activity {
+        Some(activity) => copy_bidirectional(&mut activity.of(client), &mut activity.of(upstream)).await,
+        None => copy_bidirectional(&mut client, &mut upstream).await,
+    };
+    if let Err(error) = copied {
         tracing::debug!(%error, "upgraded connection ended");
     }
 }

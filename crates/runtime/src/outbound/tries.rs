@@ -1,0 +1,228 @@
+//! The tries of one call, all under one deadline: send, judge, wait, send again.
+
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use goodgo_runtime_config::Retries;
+use http::header::HeaderName;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Body as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::Callee;
+use super::backoff;
+use super::gzip;
+use super::idle::Activity;
+use super::policy::{Rules, Until};
+use super::repeat::{self, Safety};
+use super::replay::Replay;
+use crate::proxy::{Body, Failure};
+use crate::upstream::{Avoid, ConnectLimit, TryOutcome};
+
+/// On a response: how many tries were made below, so that the layer above repeats nothing.
+pub(crate) const RETRIED: HeaderName = HeaderName::from_static("x-goodgo-retried");
+
+type Outcome = Result<Response<Body>, Failure>;
+
+/// Makes the call.
+pub(super) async fn run(callee: &Callee, rules: &Rules, until: Until<'_>, request: Request<Body>) -> Outcome {
+    let now = Instant::now();
+    callee.budget.deposit(now);
+    let compressed = callee.is_service()
+        && callee.accepts.gzip(now)
+        && gzip::is_worth_it(request.headers(), &request.body().size_hint());
+    let repeats = rules.retries.as_ref().filter(|retries| retries.attempts > 1);
+    if !compressed && repeats.is_none() {
+        // Most calls: nothing is copied and nothing remembered.
+        return once(callee, until, request, &mut Avoid::default()).await;
+    }
+    let (head, body) = request.into_parts();
+    let safety = Safety::of(&head);
+    let body = Replay::new(body);
+    Call { callee, until, head, safety, body, compressed, tried: Avoid::default() }.repeat(repeats).await
+}
+
+/// A call that may take more than one try.
+struct Call<'a> {
+    callee: &'a Callee,
+    until: Until<'a>,
+    head: Parts,
+    safety: Safety,
+    body: Replay,
+    compressed: bool,
+    /// Where it was tried: the next try goes elsewhere if it can.
+    tried: Avoid,
+}
+
+impl Call<'_> {
+    async fn repeat(mut self, retries: Option<&Retries>) -> Outcome {
+        let mut tries = 1;
+        loop {
+            let outcome = self.once().await;
+            let Some(wait) = retries.and_then(|retries| self.wait(retries, tries, &outcome)) else {
+                return mark(outcome, tries);
+            };
+            self.callee.metrics.retried();
+            if let Ok(response) = outcome {
+                discard(response).await;
+            }
+            tokio::time::sleep(wait).await;
+            tries += 1;
+        }
+    }
+
+    async fn once(&mut self) -> Outcome {
+        let mut request = Request::from_parts(self.head.clone(), self.body.next());
+        if !self.compressed {
+            return once(self.callee, self.until, request, &mut self.tried).await;
+        }
+        request = gzip::compress(request);
+        let outcome = once(self.callee, self.until, request, &mut self.tried).await;
+        match outcome {
+            // It has changed its mind, and says that it did nothing: no repetition in the sense of the policy.
+            Ok(response)
+                if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && self.body.can_repeat() =>
+            {
+                discard(response).await;
+                self.callee.accepts.forget();
+                self.compressed = false;
+                let request = Request::from_parts(self.head.clone(), self.body.next());
+                once(self.callee, self.until, request, &mut self.tried).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// How long to wait before another try; none when there is to be none.
+    fn wait(&self, retries: &Retries, tries: u32, outcome: &Outcome) -> Option<Duration> {
+        let wanted = tries < retries.attempts
+            && self.body.can_repeat()
+            && repeat::is_wanted(&retries.retry_on, outcome, self.safety, &self.head, &self.body);
+        if !wanted {
+            return None;
+        }
+        let mut wait = backoff::jittered(retries, tries - 1);
+        if let Ok(response) = outcome
+            && let Some(asked) = backoff::asked(response.status(), response.headers(), SystemTime::now())
+        {
+            wait = wait.max(asked.min(Duration::from_millis(retries.max_backoff_ms)));
+        }
+        // A try that could begin only when its time is over would hide the answer that is there.
+        let now = Instant::now();
+        if wait >= self.until.deadline.left(now) {
+            return None;
+        }
+        if !self.callee.budget.withdraw(retries.budget_percent, now) {
+            self.callee.metrics.retry_denied();
+            return None;
+        }
+        Some(wait)
+    }
+}
+
+/// Tells the layer above that this one has repeated.
+fn mark(outcome: Outcome, tries: u32) -> Outcome {
+    if tries == 1 {
+        return outcome;
+    }
+    match outcome {
+        Ok(mut response) => {
+            response.headers_mut().insert(RETRIED, HeaderValue::from(tries));
+            Ok(response)
+        }
+        Err(last) => Err(Failure::Repeated { tries, last: Box::new(last) }),
+    }
+}
+
+/// One try: until the head of its answer, the idle timeout beyond it. Where it went is added to `tried`.
+async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, tried: &mut Avoid) -> Outcome {
+    let (now, policy) = (Instant::now(), &callee.policy);
+    if callee.is_service() {
+        until.deadline.write(request.headers_mut(), now);
+        callee.identify(request.headers_mut())?;
+    }
+    let outcome = TryOutcome::default();
+    request.extensions_mut().insert(outcome.clone());
+    if !tried.is_empty() {
+        request.extensions_mut().insert(tried.clone());
+    }
+    request.extensions_mut().insert(ConnectLimit(policy.connect_timeout));
+    let whole = until.deadline.instant();
+    let own = policy.per_try_timeout.map(|limit| (now + limit, limit)).filter(|(ends, _)| *ends < whole);
+    let timed_out = || match own {
+        Some((_, limit)) => Failure::TryTimeout { policy: policy.field("perTryTimeout"), limit },
+        None => until.failure(),
+    };
+    let ends = own.map_or(whole, |(ends, _)| ends);
+    // Pinned, so that a limit is told to the upstream before the try is dropped.
+    let answer = match policy.idle_timeout {
+        None => {
+            let sent = pin!(timeout_at(ends, callee.upstream.send(request)));
+            sent.await.unwrap_or_else(|_| over(&outcome, timed_out()))
+        }
+        Some(limit) => {
+            let activity = Activity::new(limit, now);
+            let sent =
+                pin!(timeout_at(ends, callee.upstream.send(request.map(|body| activity.noting(body)))));
+            let answer = tokio::select! {
+                biased;
+                answer = sent => answer.unwrap_or_else(|_| over(&outcome, timed_out())),
+                () = activity.silence() => {
+                    over(&outcome, Failure::IdleTimeout { policy: policy.field("idleTimeout"), limit })
+                }
+            };
+            answer.map(|response| watched(response, activity))
+        }
+    };
+    if let Some(endpoint) = outcome.endpoint() {
+        tried.add(endpoint);
+    }
+    named(callee, answer)
+}
+
+/// Ends a try whose time is over, and says so to the upstream: the peer was silent.
+fn over(outcome: &TryOutcome, failure: Failure) -> Outcome {
+    outcome.timed_out();
+    Err(failure)
+}
+
+/// Says which field of the policy made the upstream give up.
+fn named(callee: &Callee, outcome: Outcome) -> Outcome {
+    outcome.map_err(|failure| match failure {
+        Failure::ConnectTimeout { .. } => {
+            Failure::Decided { policy: callee.policy.field("connectTimeout"), failure: Box::new(failure) }
+        }
+        failure => failure,
+    })
+}
+
+/// The idle timeout of what follows the head: a body, or an upgraded connection.
+fn watched(mut response: Response<Body>, activity: Activity) -> Response<Body> {
+    activity.note();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        response.extensions_mut().insert(activity);
+        return response;
+    }
+    response.map(|body| activity.ending(body))
+}
+
+/// Reads what has arrived of an answer that nobody gets: mostly that is all of it, and the connection can be used again.
+/// If not, dropping the rest closes it.
+async fn discard(response: Response<Body>) {
+    const ENOUGH: u64 = 64 * 1024;
+    let mut body = response.into_body();
+    let mut read = 0;
+    let reading = std::future::poll_fn(|cx| {
+        while !body.is_end_stream() && read < ENOUGH {
+            match std::pin::Pin::new(&mut body).poll_frame(cx) {
+                std::task::Poll::Ready(Some(Ok(frame))) => {
+                    read += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                _ => break,
+            }
+        }
+        std::task::Poll::Ready(())
+    });
+    reading.await;
+}
