@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::published::{Key, Signer};
+use self::published::{Key, MOST_KEYS, Signer};
 use crate::metrics::Metrics;
 
 /// The token that the kubelet mounts for this process; there is none outside a cluster.
@@ -85,6 +85,9 @@ pub enum FetchError {
         /// Why.
         source: kube::Error,
     },
+    /// No answer in time: the client repeats for minutes what a server in trouble refuses.
+    #[error("failed to fetch {0} in time")]
+    Timeout(&'static str),
     /// The configured URL is none.
     #[error("failed to use identity.jwks: write the URL of the issuer's key set")]
     Url,
@@ -121,9 +124,14 @@ impl Follower {
 
     /// Fetches now and then, and calls `changed` when the issuers are others than before.
     pub async fn follow(mut self, changed: impl Fn()) {
-        let mut retry = FIRST_RETRY;
+        let (mut retry, mut before) = (FIRST_RETRY, self.platform.load().identity.clone());
         loop {
             let config = self.platform.load().identity.clone();
+            if config != before {
+                // Somebody decided whom to believe: nobody else is, from now on.
+                self.memory = Memory::default();
+                before = config.clone();
+            }
             let pause = match self.fetch(&config).await {
                 Ok(issuers) => {
                     self.metrics.identity_fetched("ok");
@@ -192,7 +200,9 @@ impl Memory {
         for key in published {
             self.keys.insert((issuer.to_owned(), published::key_id(&key)), (key, now));
         }
-        self.keys.retain(|_, (_, seen)| now.duration_since(*seen) <= TOKEN_LIFE);
+        // The runtime takes so many; what is published comes first.
+        let life = if self.keys.len() > MOST_KEYS { Duration::ZERO } else { TOKEN_LIFE };
+        self.keys.retain(|_, (_, seen)| now.duration_since(*seen) <= life);
         let mut issuers: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
         for ((issuer, _), (key, _)) in &self.keys {
             issuers.entry(issuer).or_default().push(key.clone());

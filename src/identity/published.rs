@@ -17,7 +17,8 @@ use super::FetchError;
 pub(super) type Key = BTreeMap<String, Value>;
 
 /// Most keys of one issuer: what the runtime takes.
-const MOST_KEYS: usize = 64;
+pub(super) const MOST_KEYS: usize = 64;
+/// Time for one question, repetitions by the client included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -63,7 +64,8 @@ fn usable(set: KeySet) -> Vec<Key> {
 
 async fn get<T: DeserializeOwned>(client: &Client, path: &str, what: &'static str) -> Result<T, FetchError> {
     let request = Request::get(path).body(Vec::new()).map_err(|_| FetchError::Url)?;
-    client.request(request).await.map_err(|source| FetchError::Request { what, source })
+    let answer = tokio::time::timeout(TIMEOUT, client.request(request)).await;
+    answer.map_err(|_| FetchError::Timeout(what))?.map_err(|source| FetchError::Request { what, source })
 }
 
 /// The key's id; empty without one.

@@ -32,6 +32,16 @@ fn a_key_that_is_no_longer_published_stays_for_one_life_of_a_token() {
 }
 
 #[test]
+fn there_are_never_more_keys_than_the_runtime_takes() {
+    let (mut memory, start) = (Memory::default(), Instant::now());
+    let keys = |from: usize| (from..from + 40).map(|id| key(&id.to_string())).collect();
+    memory.merge("a", keys(0), start);
+    let issuers = memory.merge("a", keys(40), start + Duration::from_secs(1));
+    assert_eq!(issuers[0].keys.len(), 40);
+    assert!(memory.knows("79") && !memory.knows("0"), "what is published comes first");
+}
+
+#[test]
 fn an_issuer_that_was_renamed_is_believed_as_long_as_its_tokens_live() {
     let (mut memory, start) = (Memory::default(), Instant::now());
     memory.merge("old", vec![key("1")], start);
@@ -65,7 +75,7 @@ impl Server {
     async fn follower(&self, config: IdentityConfig) -> (Follower, IdentityConfig) {
         let keys = |State(Self(keys)): State<Self>| async move {
             let keys = keys.lock().unwrap().clone();
-            keys.map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
+            keys.map(Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
         };
         let router = axum::Router::new()
             .route(

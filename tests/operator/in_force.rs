@@ -1,7 +1,7 @@
 //! Pods follow a changed configuration. The test plays kubelet and runtime: a pod object whose address is one of loopback,
 //! where a listener answers as a runtime's admin port does.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
 use axum::routing::get;
@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::World;
+use crate::harness::{World, eventually};
 
 const NAMESPACE: &str = "in-force";
 const ADMIN: u16 = 14010;
@@ -23,11 +23,14 @@ const ADMIN: u16 = 14010;
 struct Runtime(Arc<Mutex<Value>>);
 
 impl Runtime {
-    /// Listens at an address of its own, for as long as the test's process lives.
-    async fn start() -> (Self, Ipv4Addr) {
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let ip = Ipv4Addr::new(127, 77, high, low);
-        let listener = TcpListener::bind(SocketAddr::new(ip.into(), ADMIN)).await.unwrap();
+    /// Listens for as long as the test's process lives. At the IPv6 loopback, because a runtime that somebody tries on
+    /// this machine has the port at every IPv4 address.
+    async fn start() -> (Self, IpAddr) {
+        let ip = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let listener = eventually(&format!("port {ADMIN} of {ip} is free"), || async {
+            TcpListener::bind((ip, ADMIN)).await.map_err(|error| error.to_string())
+        })
+        .await;
         let said = Self(Arc::default());
         let answer = said.clone();
         let router = Router::new().route(
@@ -68,7 +71,7 @@ fn revision(config: &Value) -> String {
 }
 
 /// A ready pod of the service at this address.
-async fn pod(world: &World, ip: Ipv4Addr) {
+async fn pod(world: &World, ip: IpAddr) {
     world.until::<ServiceAccount>(NAMESPACE, "a--app", "there", |_| true).await;
     world.apply(&json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "a-1", "namespace": NAMESPACE,

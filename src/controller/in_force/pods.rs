@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use goodgo_fleet::ServiceKey;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
@@ -10,9 +11,24 @@ use kube::core::Request;
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 /// Annotation whose change makes the kubelet refresh the mounted configuration.
 const NUDGE: &str = "goodgo.io/config";
+
+/// Time for one request, repetitions by the client included: a server in trouble must not hold a round for minutes.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why pods could not be listed or nudged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PodsError {
+    /// The server refused or could not be reached.
+    #[error("failed to ask the API server: {0}")]
+    Request(#[from] kube::Error),
+    /// It did not answer.
+    #[error("failed to hear from the API server within {TIMEOUT:?}")]
+    Timeout(#[from] tokio::time::error::Elapsed),
+}
 
 /// A ready pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +76,13 @@ struct Condition {
 }
 
 /// Lists the service's ready pods with one request; whole pods are dropped as they are decoded.
-pub(super) async fn ready(client: &Client, service: &ServiceKey) -> Result<Vec<Pod>, kube::Error> {
+pub(super) async fn ready(client: &Client, service: &ServiceKey) -> Result<Vec<Pod>, PodsError> {
     let ServiceKey { namespace, name } = service;
     let selector = format!("goodgo.io/service={name},goodgo.io/track=stable");
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     let request = Request::new(path).list(&ListParams::default().labels(&selector));
-    let list: List = client.request(request.map_err(kube::Error::BuildRequest)?).await?;
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let list: List = timeout(TIMEOUT, client.request(request)).await??;
     Ok(list.items.into_iter().filter_map(Item::into_ready).collect())
 }
 
@@ -84,10 +101,12 @@ pub(super) async fn nudge(
     service: &ServiceKey,
     pod: &str,
     with: &str,
-) -> Result<(), kube::Error> {
+) -> Result<(), PodsError> {
     let api: Api<ApiPod> = Api::namespaced(client.clone(), &service.namespace);
     let change = json!({"metadata": {"annotations": {NUDGE: with}}});
-    api.patch_metadata(pod, &PatchParams::default(), &Patch::Merge(change)).await.map(drop)
+    let (params, change) = (PatchParams::default(), Patch::Merge(change));
+    timeout(TIMEOUT, api.patch_metadata(pod, &params, &change)).await??;
+    Ok(())
 }
 
 #[cfg(test)]
