@@ -44,6 +44,12 @@ const BENCH: [Need; 3] = [
     need("wrk", "wrk", "makes load"),
 ];
 
+/// What tests of the runtime put behind it.
+const TESTS: [Need; 2] = [
+    need("node", "nodejs", "is an app that hostile messages are sent to"),
+    need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
+];
+
 /// The oldest Go that builds the pinned modules (major, minor, patch), from their go.mod files.
 const GO: (u32, u32, u32) = (1, 26, 4);
 
@@ -107,24 +113,37 @@ pub fn prepare() -> Result<()> {
     bail!("failed to find what is needed on this machine:\n{}", problems.join("\n"))
 }
 
-/// The same for benches.
+/// The same with what benches need besides.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_for_bench() -> Result<()> {
     prepare()?;
-    let mut absent = missing(&BENCH);
+    provide(&BENCH)
+}
+
+/// The same with what the tests of the lowest tier need besides.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for_tests() -> Result<()> {
+    prepare()?;
+    provide(&TESTS)
+}
+
+fn provide(needs: &'static [Need]) -> Result<()> {
+    let mut absent = missing(needs);
     if !absent.is_empty() && is_root() && has("apt-get") {
         install(&absent)?;
-        absent = missing(&BENCH);
+        absent = missing(needs);
     }
     if absent.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+    let list = list(&absent);
     bail!(
-        "failed to find what the bench runs beside the product:\n{}\n  get it: apt-get install {}",
-        list(&absent),
+        "failed to find what is needed on this machine:\n{list}\n  get it: apt-get install {}",
         packages.join(" ")
     )
 }

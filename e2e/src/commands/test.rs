@@ -46,7 +46,7 @@ impl Tally {
 
 pub(crate) async fn test(arguments: &Arguments) -> Result<ExitCode> {
     let tiers: &[u8] = if arguments.tiers.is_empty() { &[0, 1, 2, 3] } else { &arguments.tiers };
-    host::prepare()?;
+    host::prepare_for_tests()?;
     // The parts compile beside tiers 0 and 1, which leave a core idle while they link.
     let needs_parts = tiers.iter().any(|tier| *tier >= 2);
     let parts = needs_parts.then(|| tokio::task::spawn_blocking(|| tools::ensure(&tools::CLUSTER)));
