@@ -52,6 +52,10 @@ pub struct Options {
     pub identity: bool,
     /// Who runs beside us.
     pub rivals: Vec<Rival>,
+    /// Whether it is only to show that everything works.
+    pub quick: bool,
+    /// The runtime's program; built when absent.
+    pub runtime: Option<PathBuf>,
     /// Where the report and the peers' configurations go.
     pub report: PathBuf,
 }

@@ -38,11 +38,12 @@ const PODS: [Need; 9] = [
 ];
 
 /// What the runtime is tested with: real dependencies, and clients in the languages that services are written in.
-const TESTS: [Need; 6] = [
+const TESTS: [Need; 7] = [
     need("/usr/lib/postgresql", "postgresql", "is the database that health checks ask"),
     need("redis-server", "redis-server", "is the Redis that health checks ask"),
     need("redis-cli", "redis-tools", "makes that Redis a cluster"),
-    need("node", "nodejs", "runs the clients axios and fetch"),
+    need("node", "nodejs", "runs the clients axios and fetch, and is an app that hostile messages are sent to"),
+    need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
     need("npm", "npm", "installs axios"),
     need("python3", "python3-venv", "runs the clients requests and httpx"),
 ];
@@ -133,24 +134,37 @@ pub fn prepare() -> Result<()> {
     bail!("failed to find what is needed on this machine:\n{}", problems.join("\n"))
 }
 
-/// The same for benches.
+/// The same with what benches need besides.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_for_bench() -> Result<()> {
     prepare()?;
-    let mut absent = missing(&BENCH);
+    provide(&BENCH)
+}
+
+/// The same with what the tests of the lowest tier need besides.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for_tests() -> Result<()> {
+    prepare()?;
+    provide(&TESTS)
+}
+
+fn provide(needs: &'static [Need]) -> Result<()> {
+    let mut absent = missing(needs);
     if !absent.is_empty() && is_root() && has("apt-get") {
         install(&absent)?;
-        absent = missing(&BENCH);
+        absent = missing(needs);
     }
     if absent.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+    let list = list(&absent);
     bail!(
-        "failed to find what the bench runs beside the product:\n{}\n  get it: apt-get install {}",
-        list(&absent),
+        "failed to find what is needed on this machine:\n{list}\n  get it: apt-get install {}",
         packages.join(" ")
     )
 }

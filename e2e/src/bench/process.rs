@@ -49,6 +49,8 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(args)
+            // Debian keeps servers where a user's PATH does not look.
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
             .envs(env.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())

@@ -37,9 +37,9 @@ const HOW: &str = "
 - **Origin.** A hyper server on one thread in its own process; 1 KB or 64 KB of body.
 - **Peers.** One worker or thread each, connections to the origin kept alive, retries on. Envoy with outlier detection
   as well; daprd with mDNS and without mTLS. `added` is the difference to the direct way within the same run.
-- **goodgo-runtime.** One worker. Retries, breaker, deadline, identity (ES256, renewed during the run), metrics (scraped
-  every second) and traces (10 % of the requests, the API's default) are on. The collector is a small one of our own:
-  Jaeger would spend as much of the cores as the proxies do.
+- **goodgo-runtime.** One worker. Retries, breaker, deadline, metrics (scraped every second) and traces (10 % of the
+  requests, the API's default) are on, and identity (ES256, renewed during the run) unless the table below says otherwise.
+  The collector is a small one of our own: Jaeger would spend as much of the cores as the proxies do.
 - **CPU** is utime + stime of `/proc/PID/stat`, of all proxies on the way; **RSS** is the largest `VmRSS` of one of them.
 - Nothing is pinned to a core. All of it shares the cores: latencies include waiting for them.
 - **Not measured here:** discovery through a DNS server, because these calls go to one address; the chain on real pods.
@@ -63,6 +63,9 @@ pub(crate) fn write(options: &Options, folder: &Path, results: &Results) -> Resu
 
 fn text(options: &Options, figures: &Figures, results: &Results) -> Result<String> {
     let mut text = HEAD.to_owned();
+    if options.quick {
+        text.push_str("\n**A quick run: it shows that everything works, and its figures mean nothing.**\n");
+    }
     text.push_str("\n## Bars\n\n| | asked | measured | |\n| --- | --- | --- | --- |\n");
     for bar in bars::all(figures) {
         writeln!(text, "{bar}")?;
@@ -106,17 +109,17 @@ fn latency(text: &mut String, figures: &Figures, load: Load, title: &str) -> Res
     }
     writeln!(text, "\n## {title}\n")?;
     text.push_str(
-        "| | p50 | p90 | p99 | p99.9 ms | added p50 | added p90 (min–max) | added p99 ms | mCPU per 1,000/s | RSS MiB | failed |\n\
+        "| | p50 | p90 | p99 | p99.9 ms | added p50 | added p90 (least to most) | added p99 ms | mCPU per 1,000/s | RSS MiB | failed |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows {
         let [p50, p90, p99, p999] = row.latency.map(|spread| milliseconds(spread.median));
         let [a50, a90, a99, _] = row.added;
         let added = if row.hops == 0 {
-            "| | |".to_owned()
+            " | | ".to_owned()
         } else {
             format!(
-                "{} | {} ({}–{}) | {}",
+                "{} | {} ({} to {}) | {}",
                 milliseconds(a50.median),
                 milliseconds(a90.median),
                 milliseconds(a90.least),
@@ -143,14 +146,14 @@ fn throughput(text: &mut String, figures: &Figures, load: Load, title: &str) -> 
     }
     writeln!(text, "\n## {title}\n")?;
     text.push_str(
-        "| | requests a second (min–max) | mCPU per 1,000/s | RSS MiB | failed |\n\
+        "| | requests a second (least to most) | mCPU per 1,000/s | RSS MiB | failed |\n\
          | --- | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows {
         let rate = row.per_second;
         writeln!(
             text,
-            "| {} | {:.0} ({:.0}–{:.0}) | {} | {} of {} |",
+            "| {} | {:.0} ({:.0} to {:.0}) | {} | {} of {} |",
             row.peer,
             rate.median,
             rate.least,

@@ -5,6 +5,7 @@ use super::peers::{self, GoodGo, Peer, free_ports, loopback};
 use super::process::Process;
 use super::target::Target;
 use super::{Options, Rival};
+use crate::product;
 use crate::progress::Step;
 use anyhow::{Context, Result};
 use http_body_util::BodyExt;
@@ -48,7 +49,11 @@ impl Stage {
         } else {
             None
         };
-        let goodgo = GoodGo::start(folder, origin_at, collector_at, identity.as_ref())?;
+        let program = match &options.runtime {
+            Some(program) => program.canonicalize().context("failed to find the runtime's program")?,
+            None => product::compile()?.join("goodgo-runtime"),
+        };
+        let goodgo = GoodGo::start(folder, &program, origin_at, collector_at, identity.as_ref())?;
         let direct = Peer { name: "direct", hops: 0, target: Target::at(origin_at), processes: Vec::new() };
         let mut all = vec![direct];
         all.extend(goodgo.peers());

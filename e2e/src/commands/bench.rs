@@ -36,6 +36,9 @@ pub(crate) struct Runtime {
     /// Let everybody call: shows what proving one's identity costs
     #[arg(long)]
     without_identity: bool,
+    /// Measure this runtime instead of building one
+    #[arg(long, value_name = "FILE")]
+    runtime: Option<PathBuf>,
     /// Where the report goes; the peers' configurations go into the folder beside it
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -66,7 +69,7 @@ pub(crate) async fn bench(command: &Command) -> Result<()> {
 }
 
 async fn runtime(arguments: &Runtime) -> Result<()> {
-    let Runtime { runs, seconds, quick, peers, without_identity, report } = arguments;
+    let Runtime { runs, seconds, quick, peers, without_identity, runtime, report } = arguments;
     ensure!(
         *quick || !cfg!(debug_assertions),
         "failed to begin: origin and load generator must be optimised too; run it with cargo run --release, as \
@@ -88,6 +91,8 @@ async fn runtime(arguments: &Runtime) -> Result<()> {
         rotation: Duration::from_secs(15),
         identity: !without_identity,
         rivals: peers.iter().map(|peer| peer.rival()).collect(),
+        quick: *quick,
+        runtime: runtime.clone(),
         report,
     };
     let second = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goodgo_runtime_config::Unavailable;
-use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Body;
@@ -99,8 +99,12 @@ pub(crate) enum Processed {
 }
 
 impl Failure {
-    /// A failure of an established connection to `to` once the request was, or may have been, written.
+    /// A failure of an established connection to `to` once the request was, or may have been, written; or of the body that
+    /// was to go there: that one is the client's, and says nothing of the callee.
     pub(crate) fn exchange(to: &str, error: &hyper::Error) -> Self {
+        if error.is_user() {
+            return Self::Malformed("its body is broken or ends early");
+        }
         Self::on_connection(to, error, processed(error))
     }
 
@@ -259,6 +263,10 @@ impl Failure {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         response.headers_mut().insert(PROXY_STATUS, self.proxy_status());
+        if let Self::Malformed(_) = self {
+            // RFC 9112 6.3: where this request ends can't be told for sure, so nothing may follow it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(after) = self.retry_after() {
             // Whole seconds, rounded up: a client that comes early is refused again.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

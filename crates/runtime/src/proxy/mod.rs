@@ -21,6 +21,7 @@ mod failure;
 mod farewell;
 mod forward;
 mod headers;
+mod malformed;
 mod normalize;
 mod observe;
 

@@ -4,14 +4,14 @@
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use http::header::HOST;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tower::{Layer, Service};
 
+use super::malformed::check;
 use super::{Body, Failure, headers};
 use crate::drain::Lifecycle;
 use crate::outbound::Activity;
@@ -68,21 +68,6 @@ where
         let lifecycle = self.lifecycle.clone();
         Box::pin(async move { finish(response.await?, switch, &lifecycle) })
     }
-}
-
-/// RFC 9112 3.2: exactly one Host in HTTP/1.1. (Conflicting lengths and transfer codings are the parser's to refuse.)
-fn check<B>(request: &Request<B>) -> Result<(), Failure> {
-    if request.method() == Method::CONNECT {
-        return Err(Failure::ConnectMethod);
-    }
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 {
-        return Err(Failure::Malformed("it has more than one Host"));
-    }
-    if hosts == 0 && request.version() == Version::HTTP_11 {
-        return Err(Failure::Malformed("it has no Host"));
-    }
-    Ok(())
 }
 
 fn finish(

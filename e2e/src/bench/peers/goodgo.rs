@@ -5,7 +5,7 @@ use super::{Peer, free_ports, loopback};
 use crate::bench::identity::{AUDIENCE, Identity, SUBJECT};
 use crate::bench::process::Process;
 use crate::bench::target::Target;
-use crate::{http, paths, product};
+use crate::{http, paths};
 use anyhow::{Context, Result};
 use goodgo_runtime_config::{
     Authentication, Call, CallPolicy, Caller, CircuitBreaker, Drain, FILE_NAME, Health, Inbound,
@@ -41,26 +41,16 @@ impl GoodGo {
     /// Starts both. Without an identity the callee lets everybody in.
     ///
     /// # Errors
-    /// When the program can't be built or does not start.
+    /// When one does not start.
     pub(crate) fn start(
         folder: &Path,
+        program: &Path,
         origin: SocketAddr,
         collector: SocketAddr,
         identity: Option<&Identity>,
     ) -> Result<Self> {
-        let program = product::compile()?.join("goodgo-runtime");
         let [service, gateway, callee_admin, callee_drain] = free_ports()?;
-        let authentication = match identity {
-            Some(identity) => Authentication {
-                required: true,
-                audience: AUDIENCE.to_owned(),
-                issuers: vec![identity.issuer.clone()],
-                keys: false,
-            },
-            None => Authentication { required: false, ..Authentication::default() },
-        };
-        let callers = vec![Caller { name: "bench/caller".to_owned(), subject: SUBJECT.to_owned() }];
-        let inbound = Inbound { authentication, callers, ..Inbound::default() };
+        let inbound = inbound(identity);
         let ports = [
             ("app-port", origin.port()),
             ("service-port", service),
@@ -70,7 +60,7 @@ impl GoodGo {
         ];
         let mut callee = launch(
             folder,
-            &program,
+            program,
             &config("callee", inbound, BTreeMap::new(), collector),
             flags(&ports, &[], None),
         )?;
@@ -87,7 +77,7 @@ impl GoodGo {
         let tokens = identity.map(|identity| identity.folder.as_path());
         let mut caller = launch(
             folder,
-            &program,
+            program,
             &config("caller", Inbound::default(), calls, collector),
             flags(&ports, &calls_at, tokens),
         )?;
@@ -135,6 +125,21 @@ impl GoodGo {
             }
         })
     }
+}
+
+/// The caller alone is let in, or everybody.
+fn inbound(identity: Option<&Identity>) -> Inbound {
+    let authentication = match identity {
+        Some(identity) => Authentication {
+            required: true,
+            audience: AUDIENCE.to_owned(),
+            issuers: vec![identity.issuer.clone()],
+            keys: false,
+        },
+        None => Authentication { required: false, ..Authentication::default() },
+    };
+    let callers = vec![Caller { name: "bench/caller".to_owned(), subject: SUBJECT.to_owned() }];
+    Inbound { authentication, callers, ..Inbound::default() }
 }
 
 fn call(port: u16, identity: bool) -> Call {
@@ -188,4 +193,27 @@ fn launch(folder: &Path, program: &Path, config: &RuntimeConfig, mut flags: Vec<
     paths::write(&file, config.to_json().context("failed to make the runtime's configuration")?)?;
     flags.push(format!("--config={}", file.display()));
     Process::start(folder, &name, program, &flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_configurations_are_ones_that_a_runtime_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::start(folder.path(), &CALLS, Duration::from_secs(60)).unwrap();
+        let calls = CALLS.map(|name| (name.to_owned(), call(14_001, true)));
+        for config in [
+            config("callee", inbound(Some(&identity)), BTreeMap::new(), loopback(4317)),
+            config("callee", inbound(None), BTreeMap::new(), loopback(4317)),
+            config("caller", Inbound::default(), calls.into(), loopback(4317)),
+        ] {
+            let text = config.to_json().unwrap();
+            assert_eq!(goodgo_runtime_config::parse(text.as_bytes()).unwrap(), config);
+        }
+        let key = &identity.issuer.keys[0];
+        assert_eq!((key["kty"].as_str(), key["crv"].as_str()), (Some("EC"), Some("P-256")));
+        assert!(!key.contains_key("d"), "the private key stays here");
+    }
 }

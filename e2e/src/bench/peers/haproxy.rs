@@ -25,12 +25,14 @@ pub(crate) fn haproxy(folder: &Path, origin: SocketAddr) -> Result<Peer> {
     Ok(Peer { name: "HAProxy", hops: 1, target, processes: vec![Arc::new(process)] })
 }
 
+/// It wants two files for every possible connection; the limit of open files may be lower, and the origin's are few.
 fn cfg(port: u16, origin: SocketAddr) -> String {
     format!(
         "\
 global
   nbthread 1
   maxconn 16384
+  no strict-limits
 defaults
   mode http
   option http-keep-alive
