@@ -94,7 +94,11 @@ pub fn prepare_for_pods() -> Result<Option<String>> {
 /// # Errors
 /// One message with everything that is missing and how to get it.
 pub fn prepare_for_tests() -> Result<()> {
-    match absent(&TESTS)? {
+    provide(&TESTS)
+}
+
+fn provide(needs: &'static [Need]) -> Result<()> {
+    match absent(needs)? {
         None => Ok(()),
         Some(problem) => bail!("failed to find what is needed on this machine:\n{problem}"),
     }
@@ -141,32 +145,6 @@ pub fn prepare() -> Result<()> {
 pub fn prepare_for_bench() -> Result<()> {
     prepare()?;
     provide(&BENCH)
-}
-
-/// The same with what the tests of the lowest tier need besides.
-///
-/// # Errors
-/// As [`prepare`].
-pub fn prepare_for_tests() -> Result<()> {
-    prepare()?;
-    provide(&TESTS)
-}
-
-fn provide(needs: &'static [Need]) -> Result<()> {
-    let mut absent = missing(needs);
-    if !absent.is_empty() && is_root() && has("apt-get") {
-        install(&absent)?;
-        absent = missing(needs);
-    }
-    if absent.is_empty() {
-        return Ok(());
-    }
-    let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
-    let list = list(&absent);
-    bail!(
-        "failed to find what is needed on this machine:\n{list}\n  get it: apt-get install {}",
-        packages.join(" ")
-    )
 }
 
 fn get_go() -> String {

@@ -12,7 +12,7 @@ use goodgo_runtime_config::{Route, RouteAuth, RuntimeConfig};
 use http::{HeaderValue, Request, Response};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use support::{Running, assert_problem, config, full, get, mirror, saying, send, text, upstream};
+use support::{Running, assert_problem, config, full, get, http2, mirror, saying, send, text, upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -159,6 +159,10 @@ async fn the_app_sees_the_path_without_its_prefix_and_is_told_of_it() {
             "{text}"
         );
     }
+    let request = Request::get(format!("http://{at}/api/v1/users/2?x")).body(full("")).unwrap();
+    let response = http2(at).await.send_request(request).await.unwrap();
+    let seen = text(response).await;
+    assert!(seen.starts_with(&format!("GET http://{at}/users/2?x\n")), "{seen}");
     // An event path does not become reachable by a prefix that is taken off.
     assert_problem(send(at, get("/api/v1/users/created")).await, 404, "EventPath").await;
     assert_problem(send(at, get("/api/v1/Users/created")).await, 404, "RouteNotDeclared").await;

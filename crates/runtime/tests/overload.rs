@@ -123,7 +123,7 @@ async fn a_chain_at_three_times_its_capacity_serves_most_of_what_it_can_and_reco
         next = tier.service();
         tiers.extend([calls, tier]);
     }
-    let capacity = capacity(next).await;
+    let before = capacity(next).await;
     let rate = 300;
     let limited = goodput(next, rate).await;
     // Recovered: somebody who asks now and then is always served.
@@ -134,6 +134,8 @@ async fn a_chain_at_three_times_its_capacity_serves_most_of_what_it_can_and_reco
         assert!(stopped.elapsed() < Duration::from_secs(5), "not recovered");
     }
     let recovered = stopped.elapsed();
+    // A machine that does other work as well is not equally fast all the time.
+    let capacity = capacity(next).await.min(before);
     let unprotected = busy_app().await;
     let unlimited = goodput(unprotected.address, rate).await;
     let report = format!(

@@ -21,6 +21,11 @@ pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priori
 /// All of the platform's headers begin with it, those of later versions too.
 const PREFIX: &[u8] = b"x-goodgo-";
 
+/// Some frameworks take the method or the path from these: a request would be another one to the app than to the route
+/// that let it through.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+
 /// Names that a client can't speak through.
 ///
 /// An underscore counts as a hyphen: servers in the tradition of CGI (WSGI, Rack, PHP) hand both to the app as one name,
@@ -39,9 +44,11 @@ impl Protected {
         Self::default()
     }
 
-    /// Of the gateway port: those, and `names`, which the routes' authentication sets.
+    /// Of the gateway port: those, what would make the request another one, and `names`, which the routes'
+    /// authentication sets.
     pub(crate) fn outside<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { names: names.into_iter().map(|name| canonical(name.as_bytes())).collect(), outside: true }
+        let names = names.into_iter().chain(OVERRIDES);
+        Self { names: names.map(|name| canonical(name.as_bytes())).collect(), outside: true }
     }
 
     /// Removes them from a head or from trailers.
@@ -117,6 +124,8 @@ mod tests {
     fn outside_the_routes_headers_and_the_deadline_go_as_well() {
         let none: Vec<String> = Vec::new();
         assert_eq!(left(&Protected::outside(["X-User-Id"]), &SENT), none);
+        let overrides = ["X-HTTP-Method-Override", "X_Original_URL", "x-rewrite-url", "accept"];
+        assert_eq!(left(&Protected::outside([]), &overrides), ["accept"]);
     }
 
     /// Every header whose name an app could take for a protected one is gone, and no other is.

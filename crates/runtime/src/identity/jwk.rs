@@ -52,7 +52,7 @@ impl KeySet {
     }
 
     /// The keys that may have signed a token that names `id`: all of them when it names none.
-    pub(super) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &Key> {
+    pub(crate) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &Key> {
         self.0.iter().filter(move |key| id.is_none() || key.id.as_deref() == id)
     }
 }

@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use subtle::{Choice, ConstantTimeEq};
 
-/// The kubelet's link to the current content of a mounted Secret.
-const DATA: &str = "..data";
-
 /// The keys in one folder.
 pub(crate) struct Keys {
     folder: PathBuf,
@@ -18,8 +15,9 @@ pub(crate) struct Keys {
     keys: ArcSwap<Vec<Box<[u8]>>>,
 }
 
-/// Of the folder and of what `..data` leads to.
-type Stamp = [(u64, i64, i64); 2];
+/// Of each file: inode, length, time of change. A mounted Secret is swapped as a whole, and each of its files is another
+/// one then; on a laptop somebody edits them.
+type Stamp = Vec<(u64, u64, i64, i64)>;
 
 impl Keys {
     /// The files of `folder`, none read yet.
@@ -55,8 +53,12 @@ impl fmt::Debug for Keys {
 }
 
 fn stamp(folder: &Path) -> Option<Stamp> {
-    let of = |path: &Path| std::fs::metadata(path).map(|m| (m.ino(), m.mtime(), m.mtime_nsec()));
-    Some([of(folder).ok()?, of(&folder.join(DATA)).unwrap_or_default()])
+    let of = |path: &Path| std::fs::metadata(path).ok();
+    let files = std::fs::read_dir(folder).ok()?.filter_map(|entry| of(&entry.ok()?.path()));
+    let mut stamp: Stamp = files.map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec())).collect();
+    // The order of a folder's entries is nobody's promise.
+    stamp.sort_unstable();
+    Some(stamp)
 }
 
 /// The content of every file, without its final line breaks; empty ones would let in who sends an empty header.
@@ -117,5 +119,8 @@ mod tests {
         let keys = Keys::new(root.path().to_owned());
         keys.refresh();
         assert!(keys.accept(b"plain"));
+        std::fs::write(root.path().join("a"), "edited").unwrap();
+        keys.refresh();
+        assert!(keys.accept(b"edited") && !keys.accept(b"plain"));
     }
 }

@@ -190,3 +190,95 @@ where
         .await
         .ok_or_else(|| "its answer is too long or breaks off".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as Lock;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+    /// Answers every request with what stands in the lock; breaks off when nothing does.
+    async fn issuer() -> (String, Arc<Lock<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let content = Arc::new(Lock::new(String::new()));
+        let served = Arc::clone(&content);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await;
+                let body = served.lock().unwrap().clone();
+                if !body.is_empty() {
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all((head + &body).as_bytes()).await.unwrap();
+                }
+            }
+        });
+        (url, content)
+    }
+
+    fn set(id: &str) -> String {
+        format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{id}","x":"{POINT}"}}]}}"#)
+    }
+
+    /// Lets time pass in between, and time alone: the network has its own.
+    async fn later(seconds: u64) {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    }
+
+    async fn has_generation(source: &Arc<KeySource>, generation: u64) -> bool {
+        for _ in 0..200 {
+            if source.keys().await.unwrap().generation == generation {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn old_keys_serve_while_new_ones_are_fetched_and_stay_while_the_issuer_is_away() {
+        let (url, content) = issuer().await;
+        let source = KeySource::new(&url, Tls::new(None).unwrap());
+        for unusable in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#] {
+            *content.lock().unwrap() = unusable.to_owned();
+            assert!(source.keys().await.is_err(), "{unusable}");
+            later(1).await;
+        }
+        *content.lock().unwrap() = set("a");
+        assert_eq!(source.keys().await.unwrap().generation, 0);
+        *content.lock().unwrap() = set("b");
+        later(299).await;
+        assert_eq!(source.keys().await.unwrap().generation, 0);
+        later(1).await;
+        assert_eq!(source.keys().await.unwrap().generation, 0, "nobody waits for a refresh");
+        assert!(has_generation(&source, 1).await, "the refresh came to nothing");
+        content.lock().unwrap().clear();
+        later(301).await;
+        assert!(has_generation(&source, 1).await);
+        later(301).await;
+        assert!(source.keys().await.unwrap().set.candidates(Some("b")).count() == 1);
+        while source.refreshing.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The same content is the same generation: what was verified with it stays verified.
+        *content.lock().unwrap() = set("b");
+        later(301).await;
+        let before = source.keys().await.unwrap();
+        for _ in 0..200 {
+            if !Arc::ptr_eq(&before, &source.keys().await.unwrap()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let after = source.keys().await.unwrap();
+        assert!(!Arc::ptr_eq(&before, &after) && after.generation == 1);
+    }
+}
