@@ -61,7 +61,7 @@ impl Body {
     }
 
     /// What a frame says about how the request went.
-    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+    fn note<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>) {
         let Some(exchange) = &mut self.exchange else { return };
         match frame {
             Some(Ok(frame)) => {
