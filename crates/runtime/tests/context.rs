@@ -197,6 +197,21 @@ async fn what_is_guessed_finds_nothing() {
 }
 
 #[tokio::test]
+async fn an_app_that_answers_with_its_headers_shows_no_context() {
+    let app = upstream(|request: Request<Incoming>| async move {
+        let mut response = Response::new(full(""));
+        *response.headers_mut() = request.headers().clone();
+        response
+    })
+    .await;
+    let running = Running::start(app.address, &config([])).await;
+    let answer = send(running.service(), get("/")).await;
+    assert!(answer.headers().contains_key("x-correlation-id"));
+    assert!(!answer.headers().contains_key("x-goodgo-context"));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn correlation_ids_are_made_at_the_first_hop_and_replaced_when_they_could_do_harm() {
     let (app, callee) = (mirror().await, mirror().await);
     let running = Running::start(app.address, &config([("iam", forwarding(callee.address))])).await;

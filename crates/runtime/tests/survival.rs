@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use goodgo_runtime_config::Drain;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use support::{ConfigVolume, config, get, send};
 
 /// The program as a process of its own, ended with the test.
@@ -56,11 +58,15 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// The answer of `/ready`; 0 when nobody listens.
+/// The answer of `/ready`; 0 when there is none.
 async fn ready(ports: &Ports) -> u16 {
     let Ok(stream) = tokio::net::TcpStream::connect(local(ports.admin)).await else { return 0 };
-    drop(stream);
-    send(local(ports.admin), get("/ready")).await.status().as_u16()
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = get("/ready");
+    request.headers_mut().insert("host", "runtime".parse().unwrap());
+    // It may start over between the connection and the answer.
+    sender.send_request(request).await.map_or(0, |answer| answer.status().as_u16())
 }
 
 async fn until_ready(ports: &Ports, limit: Duration) {

@@ -111,7 +111,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let mut response = ready!(this.inner.poll(cx))?;
+        // An app that shows what it got must not show this.
+        response.headers_mut().remove(CONTEXT);
         let remembered = this.remembered.take();
         Poll::Ready(Ok(response.map(|body| body.serving(remembered))))
     }

@@ -44,8 +44,8 @@ pub(crate) struct Exchange {
 enum Known {
     /// It may turn out further inside.
     Later(Seen),
-    /// The callee of this table's call.
-    Callee(Arc<Table>),
+    /// The only one that this table has.
+    Only(Arc<Table>),
 }
 
 /// How gRPC tells its result, which HTTP's status does not.
@@ -73,7 +73,7 @@ impl Exchange {
                 let seen = Seen::new(table);
                 (Known::Later(seen.clone()), Some(seen))
             }
-            super::Leg::Gateway | super::Leg::Call(_) => (Known::Callee(table), None),
+            super::Leg::Gateway | super::Leg::Call(_) => (Known::Only(table), None),
         };
         let exchange = Self {
             _in_flight: listener.request(),
@@ -136,7 +136,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let (table, peer): (&Table, usize) = match &self.known {
             Known::Later(seen) => (seen.table(), seen.peer_position()),
-            Known::Callee(table) => (table, 0),
+            Known::Only(table) => (table, 0),
         };
         let class = table::class(self.status);
         let at = Position { peer, route: self.route, method: self.method, class };

@@ -56,7 +56,7 @@ impl Series {
     }
 
     pub(super) fn read(&self) -> Reading {
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<_> = bounds.zip(counts).collect();
         Reading {
@@ -88,6 +88,6 @@ mod tests {
         assert_eq!((count, errors, timeouts), (4, 2, 1));
         assert!((sum_seconds - 20.001_002).abs() < 1e-9, "{sum_seconds}");
         let filled: Vec<_> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(filled, [(0.0005, 1), (0.001, 1), (10.0, 1), (f64::MAX, 1)]);
+        assert_eq!(filled, [(0.0005, 1), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]);
     }
 }

@@ -18,6 +18,8 @@ const METHODS: [&str; 10] =
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The peer that nothing is known about.
 pub(crate) const UNKNOWN: &str = "unknown";
+/// The peer that has proven itself with a fixed key, as the app is told.
+const KEY: &str = "key";
 
 /// Which listener a table is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,9 @@ impl Leg {
         match self {
             Self::Service => {
                 let callers = config.into_iter().flat_map(|config| &config.inbound.callers);
-                [UNKNOWN.to_owned()].into_iter().chain(callers.map(|caller| caller.name.clone())).collect()
+                let keys = config.is_some_and(|config| config.inbound.authentication.keys);
+                let others = [UNKNOWN].into_iter().chain(keys.then_some(KEY)).map(str::to_owned);
+                others.chain(callers.map(|caller| caller.name.clone())).collect()
             }
             Self::Gateway => vec!["gateway".to_owned()],
             Self::Call(name) => vec![name.clone()],
