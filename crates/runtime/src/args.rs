@@ -1,6 +1,6 @@
 //! The command line: what is frozen in the pod template.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -83,6 +83,11 @@ pub struct Args {
     /// PEM file with trust anchors for https calls, in addition to the public ones that are built in.
     #[arg(long, value_name = "FILE", env = "GOODGO_RUNTIME_TLS_CA_FILE")]
     pub tls_ca_file: Option<PathBuf>,
+
+    /// DNS server that is asked for callees, instead of those of /etc/resolv.conf; names are then taken as they are,
+    /// without a search list.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "GOODGO_RUNTIME_DNS_SERVER")]
+    pub dns_server: Option<SocketAddr>,
 
     /// What is logged (JSON lines on stderr): a level, or directives such as info,goodgo_runtime=debug.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "GOODGO_RUNTIME_LOG")]

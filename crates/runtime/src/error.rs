@@ -33,6 +33,9 @@ pub enum Error {
     /// The TLS library refused its own defaults.
     #[error("failed to set up TLS")]
     Tls(#[source] tokio_rustls::rustls::Error),
+    /// The resolver refused its configuration.
+    #[error("failed to set up name resolution: {0}")]
+    Resolver(String),
     /// The process can't write logs.
     #[error("failed to set up logging: {0}")]
     Telemetry(String),

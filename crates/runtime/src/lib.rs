@@ -13,8 +13,7 @@
 //! Ports, the app's port and paths come from the command line ([`args`]) and are frozen for a pod's life; everything
 //! else is in the file and hot ([`config`]). [`runtime`] puts the parts together and is the place to start reading.
 //!
-//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), one plain thread watches the file, and
-//! name resolution borrows short-lived blocking threads.
+//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), one plain thread watches the file.
 
 pub mod args;
 pub mod runtime;
@@ -22,6 +21,7 @@ pub mod telemetry;
 
 mod admin;
 mod config;
+mod discovery;
 mod drain;
 mod error;
 mod metrics;

@@ -18,6 +18,7 @@ use crate::admin::{self, Admin};
 use crate::args::Args;
 use crate::config::Hot;
 use crate::config::watch::Watcher;
+use crate::discovery::Resolver;
 use crate::drain::{Drain, Lifecycle};
 use crate::metrics::Metrics;
 use crate::proxy;
@@ -36,6 +37,7 @@ pub struct Runtime {
     listeners: Listeners,
     state: Arc<Admin>,
     tls: Tls,
+    resolver: Resolver,
     /// The service and gateway listeners and what they have open.
     inbound: Lifecycle,
     /// The calls' listeners: they work until the process ends, as the app may call while it finishes.
@@ -88,9 +90,10 @@ impl Runtime {
     /// [`Runtime::run`] has a configuration.
     ///
     /// # Errors
-    /// [`Error::Bind`], [`Error::TrustAnchors`], [`Error::Tls`], [`Error::Watch`].
+    /// [`Error::Bind`], [`Error::TrustAnchors`], [`Error::Tls`], [`Error::Resolver`], [`Error::Watch`].
     pub async fn bind(args: &Args) -> Result<Self, Error> {
         let tls = Tls::new(args.tls_ca_file.as_deref())?;
+        let resolver = Resolver::new(args.dns_server)?;
         let listen = |port| SocketAddr::new(args.listen, port);
         let admin = Bound::bind("admin", listen(args.admin_port)).await?;
         let drain = Bound::bind("drain", listen(args.drain_port)).await?;
@@ -117,7 +120,7 @@ impl Runtime {
         };
 
         let metrics = Metrics::new();
-        let hot = Arc::new(Hot::new(tls.clone(), Arc::clone(&metrics)));
+        let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), Arc::clone(&metrics)));
         let watcher = {
             let hot = Arc::clone(&hot);
             Watcher::start(args.config.clone(), move |read| hot.offer(read))?
@@ -136,6 +139,7 @@ impl Runtime {
             listeners: Listeners { inbound, calls },
             state,
             tls,
+            resolver,
             inbound: lifecycle,
             outbound: Lifecycle::new(),
             app_port: args.app_port,
@@ -168,10 +172,21 @@ impl Runtime {
 
     /// Serves until `told` resolves or a drained pod goes on living, then finishes promptly.
     pub async fn run(self, told: impl Future<Output = ()>) -> Ended {
-        let Self { addresses: _, listeners, state, tls, inbound, outbound, app_port, grace, _watcher } = self;
+        let Self {
+            addresses: _,
+            listeners,
+            state,
+            tls,
+            resolver,
+            inbound,
+            outbound,
+            app_port,
+            grace,
+            _watcher,
+        } = self;
         let serving = async {
             state.hot.loaded().await;
-            start(listeners, &state, tls, &inbound, &outbound);
+            start(listeners, &state, (tls, resolver), &inbound, &outbound);
             state.started.store(true, Ordering::Release);
             std::future::pending::<()>().await;
         };
@@ -189,10 +204,16 @@ impl Runtime {
 }
 
 /// Gives every listener its stack.
-fn start(listeners: Listeners, state: &Admin, tls: Tls, inbound: &Lifecycle, outbound: &Lifecycle) {
+fn start(
+    listeners: Listeners,
+    state: &Admin,
+    (tls, resolver): (Tls, Resolver),
+    inbound: &Lifecycle,
+    outbound: &Lifecycle,
+) {
     let Listeners { inbound: to_app, calls } = listeners;
     if let Some(Inbound { app_port, service, gateway }) = to_app {
-        let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls));
+        let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls, resolver));
         let metrics = state.metrics.listener("service");
         service.serve(proxy::service(app, inbound.clone(), Arc::clone(&metrics)), inbound, metrics);
         let metrics = state.metrics.listener("gateway");

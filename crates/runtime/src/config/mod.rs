@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use goodgo_runtime_config::{Call, RuntimeConfig, Unavailable};
 use serde::Serialize;
 
+use crate::discovery::Resolver;
 use crate::metrics::Metrics;
 use crate::outbound::{Callee, Shared};
 use crate::upstream::{Origin, Tls, Upstream};
@@ -41,6 +42,7 @@ pub(crate) struct Hot {
     loaded: tokio::sync::watch::Sender<bool>,
     tls: Tls,
     outbound: Shared,
+    resolver: Resolver,
     metrics: Arc<Metrics>,
 }
 
@@ -69,13 +71,14 @@ pub(crate) struct Report {
 }
 
 impl Hot {
-    pub(crate) fn new(tls: Tls, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(tls: Tls, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
             refused: Mutex::new(None),
             loaded: tokio::sync::watch::Sender::new(false),
             tls,
             outbound: Shared::new(metrics.outbound().clone()),
+            resolver,
             metrics,
         }
     }
@@ -140,7 +143,7 @@ impl Hot {
             };
             let upstream = match previous.map(|callee| callee.upstream()) {
                 Some(upstream) if *upstream.origin() == origin => Arc::clone(upstream),
-                _ => Arc::new(Upstream::new(origin, self.tls.clone())),
+                _ => Arc::new(Upstream::new(origin, self.tls.clone(), self.resolver.clone())),
             };
             let previous = previous.map(|callee| &**callee);
             return Some(Route::To(Callee::new(name, policy, upstream, previous, &self.outbound)));

@@ -9,18 +9,39 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
 use crate::metrics::Guard;
 use crate::outbound::Permit;
-use crate::upstream::Lease;
+use crate::upstream::{InFlight, Lease, Stream};
 
 /// A request's or response's body.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     content: Content,
-    /// Goes back to its pool when the last frame has been read.
-    lease: Option<Lease>,
+    /// What is held until the last frame has been read.
+    held: Held,
     /// Counts the request as in flight until the body is dropped.
     in_flight: Option<Guard>,
     /// Its call's place in the bulkhead.
     permit: Option<Permit>,
+}
+
+/// What an answer occupies of its upstream.
+#[derive(Debug, Default)]
+struct Held {
+    /// HTTP/1.1: goes back to its pool.
+    lease: Option<Lease>,
+    /// HTTP/2.
+    stream: Option<Stream>,
+    /// Counts the peer as busy.
+    peer: Option<InFlight>,
+}
+
+impl Held {
+    fn release(&mut self) {
+        let Self { lease, stream, peer } = std::mem::take(self);
+        drop((stream, peer));
+        if let Some(lease) = lease {
+            lease.release();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -50,9 +71,25 @@ impl Body {
 
     /// A response's body that holds its connection until it ends.
     pub(crate) fn leased(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { content: Content::Stream(incoming), lease: Some(lease), ..Self::default() };
-        body.release_at_end();
-        body
+        Self::stream(incoming).holding(Held { lease: Some(lease), ..Held::default() })
+    }
+
+    /// A response's body that counts as a stream of its connection until it ends.
+    pub(crate) fn streamed(incoming: Incoming, stream: Stream) -> Self {
+        Self::stream(incoming).holding(Held { stream: Some(stream), ..Held::default() })
+    }
+
+    /// A response's body that keeps its peer busy until it ends.
+    pub(crate) fn carried(mut self, peer: InFlight) -> Self {
+        self.held.peer = Some(peer);
+        self.release_at_end();
+        self
+    }
+
+    fn holding(mut self, held: Held) -> Self {
+        self.held = held;
+        self.release_at_end();
+        self
     }
 
     /// A body that something is done to on the way.
@@ -75,10 +112,8 @@ impl Body {
     }
 
     fn release_at_end(&mut self) {
-        if self.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.release();
+        if self.is_end_stream() {
+            self.held.release();
         }
     }
 }
@@ -114,12 +149,9 @@ impl HttpBody for Body {
                 match &frame {
                     // hyper may not ask again after the frame that completes a Content-Length.
                     Some(Ok(_)) => self.release_at_end(),
-                    Some(Err(_)) => self.lease = None,
-                    None => {
-                        if let Some(lease) = self.lease.take() {
-                            lease.release();
-                        }
-                    }
+                    // The connection with it: it is in no state to carry another request.
+                    Some(Err(_)) => self.held = Held::default(),
+                    None => self.held.release(),
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }

@@ -90,14 +90,23 @@ pub(crate) enum Processed {
 }
 
 impl Failure {
-    /// A failure of an established connection to `to`.
+    /// A failure of an established connection to `to` once the request was, or may have been, written.
     pub(crate) fn exchange(to: &str, error: &hyper::Error) -> Self {
+        Self::on_connection(to, error, processed(error))
+    }
+
+    /// The same before a byte of the request was written.
+    pub(crate) fn unsent(to: &str, error: &hyper::Error) -> Self {
+        Self::on_connection(to, error, Processed::No)
+    }
+
+    fn on_connection(to: &str, error: &hyper::Error, processed: Processed) -> Self {
         let closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
         let detail = match std::error::Error::source(error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        Self::Exchange { to: to.to_owned(), detail, closed, processed: processed(error) }
+        Self::Exchange { to: to.to_owned(), detail, closed, processed }
     }
 
     /// Whether the callee can have seen the request; what was refused here counts as unseen only where it was to go out.
@@ -245,12 +254,8 @@ impl Failure {
     }
 }
 
-/// RFC 9113 8.7: a stream that was refused, or that is above the last one of a graceful GOAWAY, was not processed. What
-/// hyper cancels was never written.
+/// RFC 9113 8.7: a stream that was refused, or that is above the last one of a graceful GOAWAY, was not processed.
 fn processed(error: &hyper::Error) -> Processed {
-    if error.is_canceled() {
-        return Processed::No;
-    }
     let Some(error) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
     else {
         return Processed::Unknown;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections to one origin: a stack of idle ones, the freshest on top.
+//! HTTP/1.1 connections to one peer: a stack of idle ones, the freshest on top.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,11 +10,15 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect::{Connector, Transport};
+use super::peer::Undelivered;
 use super::tls::Alpn;
 use crate::proxy::{Body, Failure};
 use crate::server::MAX_HEAD_BYTES;
 
-/// The idle connections, and how to make more. Their number is bounded by that of concurrent requests and by time.
+/// Most connections of one peer that idle at a time; a burst beyond it closes what it opened.
+const MOST_IDLE: usize = 256;
+
+/// The idle connections, and how to make more.
 #[derive(Debug)]
 pub(super) struct Pool {
     connector: Arc<Connector>,
@@ -39,22 +43,32 @@ impl Pool {
         self: &Arc<Self>,
         mut request: Request<Body>,
         limit: Duration,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, Undelivered> {
         loop {
             let (mut sender, reused) = match self.checkout() {
                 Some(sender) => (sender, true),
-                None => (self.connect(limit).await?, false),
+                None => match self.connect(limit).await {
+                    Ok(sender) => (sender, false),
+                    Err(failure) => return Err(Undelivered::unsent(failure, request)),
+                },
             };
             match sender.try_send_request(request).await {
                 Ok(response) => {
                     let lease = Lease { sender, pool: Arc::clone(self) };
                     return Ok(response.map(|body| Body::leased(body, lease)));
                 }
-                Err(mut error) => match error.take_message() {
-                    // hyper hands the request back only when none of it was written. The peer closed the connection
-                    // while it idled; each turn uses one up, so the loop ends with a new one.
-                    Some(unsent) if reused => request = unsent,
-                    _ => return Err(Failure::exchange(self.connector.to(), &error.into_error())),
+                // hyper hands the request back only when none of it was written. The peer closed the connection while it
+                // idled; each turn uses one up, so the loop ends with a new one.
+                Err(mut error) => match (error.take_message(), reused) {
+                    (Some(unsent), true) => request = unsent,
+                    (Some(unsent), false) => {
+                        let failure = Failure::unsent(self.connector.to(), &error.into_error());
+                        return Err(Undelivered::unsent(failure, unsent));
+                    }
+                    (None, _) => {
+                        let failure = Failure::exchange(self.connector.to(), &error.into_error());
+                        return Err(Undelivered::lost(failure));
+                    }
                 },
             }
         }
@@ -75,7 +89,7 @@ impl Pool {
             .max_buf_size(MAX_HEAD_BYTES)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| Failure::exchange(self.connector.to(), &error))?;
+            .map_err(|error| Failure::unsent(self.connector.to(), &error))?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to upstream ended");
@@ -101,6 +115,9 @@ impl Pool {
 
     fn put(self: &Arc<Self>, sender: SendRequest<Body>) {
         let mut idle = self.lock();
+        if idle.stack.len() >= MOST_IDLE {
+            idle.stack.pop_front();
+        }
         idle.stack.push_back((Instant::now(), sender));
         if !idle.reaping
             && let Ok(executor) = tokio::runtime::Handle::try_current()

@@ -1,15 +1,31 @@
 //! Where requests go: the app on loopback, or a callee. One [`Upstream`] per target, with its connections.
 //!
-//! A request leaves with the HTTP version it came with, so that an app sees what its client speaks: HTTP/1.1 over a pool
-//! ([`http1`]), HTTP/2 over one shared connection ([`http2`]). Nothing is retried here. What looks like it is not: an idle
-//! connection that the peer closed before a byte of the request was written is replaced, for any method.
+//! ```text
+//! app      ────────────────────────────────────→ peer (one)
+//! callee   discovery → pods → balance → health → peer (one per address)
+//! ```
+//!
+//! - [`pods`]: the addresses of a callee, and the way of a request to one of them.
+//! - [`balance`]: which one: two are drawn, the less busy one is taken.
+//! - [`health`]: which ones not: outlier detection. [`attempt`] tells it what came of each request.
+//! - [`peer`]: one address with its connections. A request leaves with the HTTP version it came with, so that an app
+//!   sees what its client speaks: HTTP/1.1 over a pool ([`http1`]), HTTP/2 over a shared connection ([`http2`]).
+//!
+//! Nothing is retried here. What looks like it is not: a connection that could not be made, or that the peer closed
+//! before a byte of the request was written, is replaced, for any method.
 
+mod attempt;
+mod balance;
 mod connect;
+mod health;
 mod http1;
 mod http2;
+mod peer;
+mod pods;
 mod tls;
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +34,15 @@ use http::header::HOST;
 use http::uri::{Authority, Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
 
-use self::connect::{CONNECT_LIMIT, Connector};
+pub(crate) use self::attempt::TryOutcome;
+use self::connect::{CONNECT_LIMIT, Connectors};
 pub(crate) use self::http1::Lease;
+pub(crate) use self::http2::Stream;
+pub(crate) use self::peer::InFlight;
+use self::peer::Peer;
+use self::pods::Pods;
 pub(crate) use self::tls::Tls;
+use crate::discovery::Resolver;
 use crate::proxy::{Body, Failure};
 
 /// How long a connection to the app may idle. Shorter than the shortest keep-alive of common servers (gunicorn 2 s,
@@ -89,26 +111,58 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectLimit(pub(crate) Duration);
 
+/// Endpoints that a request should not go to again: an extension of requests. Without another one it does go there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Avoid(Vec<SocketAddr>);
+
+impl Avoid {
+    pub(crate) fn add(&mut self, endpoint: SocketAddr) {
+        if !self.contains(endpoint) {
+            self.0.push(endpoint);
+        }
+    }
+
+    pub(crate) fn contains(&self, endpoint: SocketAddr) -> bool {
+        self.0.contains(&endpoint)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Who answered: an extension of a callee's responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Endpoint(pub(crate) SocketAddr);
+
 /// One target and its connections.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     origin: Origin,
-    http1: Arc<http1::Pool>,
-    http2: http2::Channel,
+    /// What a callee sees as Host and `:authority`; none for one whose name can be neither.
+    name: Option<(Authority, HeaderValue)>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    App(Arc<Peer>),
+    Callee(Pods),
 }
 
 impl Upstream {
-    pub(crate) fn new(origin: Origin, tls: Tls) -> Self {
-        let idle = match origin {
-            Origin::App { .. } => APP_IDLE,
-            Origin::Callee(_) => CALLEE_IDLE,
+    pub(crate) fn new(origin: Origin, tls: Tls, resolver: Resolver) -> Self {
+        let connectors = Connectors::new(&origin, tls);
+        let way = match &origin {
+            Origin::App { port } => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+                Way::App(Peer::new(address, connectors.at(address), APP_IDLE))
+            }
+            Origin::Callee(target) => Way::Callee(Pods::new(target, connectors, resolver)),
         };
-        let connector = Arc::new(Connector::new(&origin, tls));
-        Self {
-            origin,
-            http1: http1::Pool::new(Arc::clone(&connector), idle),
-            http2: http2::Channel::new(connector),
-        }
+        let authority = origin.authority();
+        let name = Authority::try_from(authority.as_str()).ok().zip(HeaderValue::try_from(authority).ok());
+        Self { origin, name, way }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
@@ -118,41 +172,49 @@ impl Upstream {
     /// Sends `request` and returns the head of the answer; bodies stream.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         self.address(&mut request)?;
-        let limit = request.extensions().get().map_or(CONNECT_LIMIT, |ConnectLimit(limit)| *limit);
-        if request.version() == Version::HTTP_2 {
-            self.http2.send(request, limit).await
-        } else {
+        if request.version() != Version::HTTP_2 {
             *request.version_mut() = Version::HTTP_11;
-            self.http1.send(request, limit).await
+        }
+        match &self.way {
+            Way::App(app) => {
+                app.send(request, CONNECT_LIMIT).await.map_err(|undelivered| undelivered.failure)
+            }
+            Way::Callee(pods) => pods.send(request).await,
         }
     }
 
     /// Rewrites the request's target for this origin: origin-form and Host for HTTP/1.1, `:authority` for HTTP/2.
     fn address(&self, request: &mut Request<Body>) -> Result<(), Failure> {
-        let authority = match &self.origin {
+        let clients = match &self.origin {
             Origin::Callee(_) => None,
             Origin::App { .. } => request.uri().authority().cloned().or_else(|| host_of(request)),
         };
-        let authority = match authority {
-            Some(authority) => authority,
-            None => Authority::try_from(self.origin.authority()).map_err(|_| Failure::BadHost)?,
-        };
-        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut parts = Parts::default();
-        parts.path_and_query = Some(path);
+        let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+        parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         if request.version() == Version::HTTP_2 {
             request.headers_mut().remove(HOST);
             parts.scheme = Some(match self.origin.scheme() {
                 Scheme::Http => http::uri::Scheme::HTTP,
                 Scheme::Https => http::uri::Scheme::HTTPS,
             });
-            parts.authority = Some(authority);
+            parts.authority = Some(match clients {
+                Some(authority) => authority,
+                None => self.name()?.0.clone(),
+            });
         } else {
-            let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Failure::BadHost)?;
+            let host = match clients {
+                Some(authority) => HeaderValue::try_from(authority.as_str()).map_err(|_| Failure::BadHost)?,
+                None => self.name()?.1.clone(),
+            };
             request.headers_mut().insert(HOST, host);
         }
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Failure::BadHost)?;
         Ok(())
+    }
+
+    fn name(&self) -> Result<&(Authority, HeaderValue), Failure> {
+        self.name.as_ref().ok_or(Failure::BadHost)
     }
 }
 
@@ -161,52 +223,4 @@ fn host_of(request: &Request<Body>) -> Option<Authority> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn callee(scheme: Scheme, host: &str, port: u16) -> Origin {
-        Origin::Callee(Target { scheme, host: host.to_owned(), port, service: None })
-    }
-
-    fn addressed(origin: Origin, version: Version, uri: &str, host: Option<&str>) -> Request<Body> {
-        let mut request = Request::builder().version(version).uri(uri);
-        if let Some(host) = host {
-            request = request.header(HOST, host);
-        }
-        let mut request = request.body(Body::empty()).unwrap();
-        Upstream::new(origin, Tls::new(None).unwrap()).address(&mut request).unwrap();
-        request
-    }
-
-    #[test]
-    fn a_callee_sees_its_own_name() {
-        for (origin, host) in [
-            (callee(Scheme::Http, "iam.shop.svc.cluster.local.", 3001), "iam.shop.svc.cluster.local:3001"),
-            (callee(Scheme::Http, "iam", 80), "iam"),
-            (callee(Scheme::Https, "api.example.com", 443), "api.example.com"),
-            (callee(Scheme::Https, "::1", 8443), "[::1]:8443"),
-        ] {
-            let request = addressed(origin.clone(), Version::HTTP_11, "/a?b=c", Some("127.0.0.1:14100"));
-            assert_eq!(request.headers()[HOST], host);
-            assert_eq!(request.uri(), "/a?b=c");
-            let request = addressed(origin, Version::HTTP_2, "http://127.0.0.1:14100/a?b=c", None);
-            assert_eq!(request.uri().authority().unwrap(), host);
-            assert!(!request.headers().contains_key(HOST));
-        }
-    }
-
-    #[test]
-    fn the_app_sees_the_clients_host() {
-        let app = Origin::App { port: 3000 };
-        let request = addressed(app.clone(), Version::HTTP_11, "/", Some("user-service:3000"));
-        assert_eq!(request.headers()[HOST], "user-service:3000");
-        // RFC 9112 3.2.2: the absolute form wins over Host.
-        let request = addressed(app.clone(), Version::HTTP_11, "http://a.example/x", Some("b.example"));
-        assert_eq!(request.headers()[HOST], "a.example");
-        assert_eq!(request.uri(), "/x");
-        let request = addressed(app.clone(), Version::HTTP_2, "http://user-service:3000/x", None);
-        assert_eq!(request.uri(), "http://user-service:3000/x");
-        let request = addressed(app, Version::HTTP_10, "/", None);
-        assert_eq!(request.headers()[HOST], "127.0.0.1:3000");
-    }
-}
+mod tests;

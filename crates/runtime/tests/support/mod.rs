@@ -3,6 +3,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod dns;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
@@ -17,7 +19,7 @@ use goodgo_runtime::args::Args;
 use goodgo_runtime::runtime::{Addresses, Ended, Runtime};
 use goodgo_runtime_config::{
     Authentication, Call, Drain, Health, Inbound, Observability, Protocol, RuntimeConfig, Scheme, ServiceRef,
-    Version,
+    TargetService, Version,
 };
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -63,6 +65,14 @@ pub(crate) fn to(address: SocketAddr) -> Call {
     Call::to(Scheme::Http, address.ip().to_string(), address.port())
 }
 
+/// A call to a service whose Service is `host` and whose pods are behind the SRV name `pods`.
+pub(crate) fn to_service(host: &str, port: u16, pods: &str) -> Call {
+    let mut call = Call::to(Scheme::Http, host, port);
+    let service = TargetService { pods: Some(pods.to_owned()), identity: false };
+    call.target.as_mut().unwrap().service = Some(service);
+    call
+}
+
 /// A folder in which `runtime.json` is what the kubelet makes of a ConfigMap: a symlink through a symlink.
 pub(crate) struct ConfigVolume {
     folder: TempDir,
@@ -105,6 +115,16 @@ impl Running {
     pub(crate) async fn start(app: SocketAddr, config: &RuntimeConfig) -> Self {
         let calls: Vec<_> = config.calls.keys().map(String::as_str).collect();
         let running = Self::launch(app, &calls, &[]).await;
+        running.put(config);
+        running.started().await;
+        running
+    }
+
+    /// Starts, with names looked up at `dns` and a listener for each of the config's calls.
+    pub(crate) async fn start_with_dns(dns: &dns::Dns, config: &RuntimeConfig) -> Self {
+        let calls: Vec<_> = config.calls.keys().map(String::as_str).collect();
+        let server = dns.address.to_string();
+        let running = Self::launch(nobody().await, &calls, &["--dns-server", &server]).await;
         running.put(config);
         running.started().await;
         running

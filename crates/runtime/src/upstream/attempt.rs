@@ -1,0 +1,137 @@
+//! One request at one peer: counts it as in flight, and tells the peer's health what came of it.
+//!
+//! Whoever makes the try may drop it at any time. That is the peer's fault only when a time limit was the reason, which
+//! the layer with the limit says through [`TryOutcome`], or when the peer took far longer than it usually does; a client
+//! that goes away is not.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderName, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::balance::Set;
+use super::health::Verdict;
+use super::peer::{InFlight, Peer};
+use crate::proxy::{Body, Failure};
+
+/// A dropped try that waited at least this long, and [`PATIENCE`] times the peer's usual time, is a silence.
+const LONG: Duration = Duration::from_secs(1);
+const PATIENCE: u64 = 10;
+/// <https://grpc.io/docs/guides/status-codes>: in the head only when there is nothing but a status.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// What the maker of a try and the upstream tell each other about it: an extension of the request, made anew for each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TryOutcome(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    endpoint: Mutex<Option<SocketAddr>>,
+    timed_out: AtomicBool,
+}
+
+impl TryOutcome {
+    /// Where the try went; none before it went anywhere.
+    pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
+        *self.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A time limit is why the try is about to be dropped. Said before that.
+    pub(crate) fn timed_out(&self) {
+        self.0.timed_out.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One request at one peer.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    set: Arc<Set>,
+    /// Until the outcome is known.
+    under_way: Option<InFlight>,
+    begun: Instant,
+    outcome: Option<TryOutcome>,
+}
+
+impl Attempt {
+    pub(super) fn begin(set: &Arc<Set>, peer: &Arc<Peer>, outcome: Option<&TryOutcome>) -> Self {
+        if let Some(outcome) = outcome {
+            *outcome.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.address());
+        }
+        Self {
+            set: Arc::clone(set),
+            under_way: Some(InFlight::at(Arc::clone(peer))),
+            begun: Instant::now(),
+            outcome: outcome.cloned(),
+        }
+    }
+
+    /// The head of the answer is there; the peer stays busy until its body has ended.
+    pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        let Some(in_flight) = self.under_way.take() else { return response };
+        let verdict = verdict(&response);
+        if verdict == Verdict::Well {
+            in_flight.peer().measure(self.begun.elapsed());
+        }
+        self.note(in_flight.peer(), verdict);
+        response.map(|body| body.carried(in_flight))
+    }
+
+    /// There will be no answer; returns how long it took to know.
+    pub(super) fn failed(mut self, failure: &Failure) -> Duration {
+        let verdict = match failure {
+            Failure::Connect { .. }
+            | Failure::ConnectTimeout { .. }
+            | Failure::Tls { .. }
+            | Failure::Exchange { .. } => Verdict::Silent,
+            _ => Verdict::Nothing,
+        };
+        if let Some(in_flight) = self.under_way.take() {
+            self.note(in_flight.peer(), verdict);
+        }
+        self.begun.elapsed()
+    }
+
+    fn note(&self, peer: &Peer, verdict: Verdict) {
+        if let Some(lasts) = peer.health().note(verdict, || self.set.health()) {
+            let (endpoint, seconds) = (peer.address(), lasts.as_secs());
+            tracing::warn!(%endpoint, seconds, ?verdict, "endpoint ejected: worse than the others");
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(in_flight) = self.under_way.take() else { return };
+        let peer = in_flight.peer();
+        let usual = Duration::from_micros(peer.latency().saturating_mul(PATIENCE));
+        let too_long =
+            self.outcome.as_ref().is_some_and(|outcome| outcome.0.timed_out.load(Ordering::Relaxed))
+                || self.begun.elapsed() >= LONG.max(usual);
+        let verdict = if too_long { Verdict::Silent } else { Verdict::Nothing };
+        self.note(peer, verdict);
+    }
+}
+
+/// Server errors, and their counterparts in gRPC. What the callee does not implement is no sign of bad health.
+fn verdict(response: &Response<Body>) -> Verdict {
+    let status = response.status();
+    if status == StatusCode::OK && !response.headers().contains_key(GRPC_STATUS) {
+        return Verdict::Well;
+    }
+    let failing = match status {
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => false,
+        status if status.is_server_error() => true,
+        // UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS
+        _ => response
+            .headers()
+            .get(GRPC_STATUS)
+            .is_some_and(|code| matches!(code.as_bytes(), b"2" | b"13" | b"14" | b"15")),
+    };
+    if failing { Verdict::Failing } else { Verdict::Well }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::net::Ipv4Addr;
+
+use goodgo_runtime_config::{Call, Scheme};
+use tokio::time::advance;
+
+use super::super::connect::Connectors;
+use super::super::{Avoid, Origin, Tls};
+use super::*;
+
+fn set() -> Arc<Set> {
+    let target = Call::to(Scheme::Http, "iam", 80).target.unwrap();
+    let connectors = Connectors::new(&Origin::Callee(target), Tls::new(None).unwrap());
+    let addresses = [1, 2].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    Set::renew(None, &addresses, |address| Peer::new(address, connectors.at(address), Duration::from_secs(4)))
+}
+
+fn first(set: &Set) -> &Arc<Peer> {
+    let mut avoid = Avoid::default();
+    avoid.add(SocketAddr::from((Ipv4Addr::LOCALHOST, 2)));
+    set.pick(&avoid).unwrap()
+}
+
+/// Whether three tries that are dropped after `time` eject the peer.
+async fn dropped_after(time: Duration, usual: Option<Duration>, timed_out: bool) -> bool {
+    let set = set();
+    let peer = first(&set);
+    if let Some(usual) = usual {
+        peer.measure(usual);
+    }
+    for _ in 0..3 {
+        let outcome = TryOutcome::default();
+        let attempt = Attempt::begin(&set, peer, Some(&outcome));
+        assert_eq!(outcome.endpoint(), Some(peer.address()));
+        assert_eq!(peer.in_flight(), 1);
+        advance(time).await;
+        if timed_out {
+            outcome.timed_out();
+        }
+        drop(attempt);
+        assert_eq!(peer.in_flight(), 0);
+    }
+    peer.health().is_out()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_try_is_the_peers_fault_after_a_time_limit_or_a_very_long_time() {
+    let (short, long) = (Duration::from_millis(900), Duration::from_millis(1_100));
+    assert!(!dropped_after(short, None, false).await, "a client that goes away");
+    assert!(dropped_after(short, None, true).await, "a time limit");
+    assert!(dropped_after(long, None, false).await, "more than a second");
+    let slow = Some(Duration::from_millis(500));
+    assert!(!dropped_after(long, slow, false).await, "no more than a slow callee usually takes");
+    assert!(dropped_after(long * 5, slow, false).await, "more than ten times that");
+}
+
+#[test]
+fn server_errors_in_both_protocols_count_and_what_is_not_implemented_does_not() {
+    let answer = |status: u16, grpc: Option<&'static str>| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        if let Some(grpc) = grpc {
+            response.headers_mut().insert(GRPC_STATUS, http::HeaderValue::from_static(grpc));
+        }
+        verdict(&response)
+    };
+    for status in [200, 204, 302, 400, 404, 409, 429, 501, 505] {
+        assert_eq!(answer(status, None), Verdict::Well, "{status}");
+    }
+    for status in [500, 502, 503, 504] {
+        assert_eq!(answer(status, None), Verdict::Failing, "{status}");
+    }
+    for grpc in ["0", "5", "12"] {
+        assert_eq!(answer(200, Some(grpc)), Verdict::Well, "{grpc}");
+    }
+    for grpc in ["2", "13", "14", "15"] {
+        assert_eq!(answer(200, Some(grpc)), Verdict::Failing, "{grpc}");
+    }
+}
