@@ -42,7 +42,11 @@ const TESTS: [Need; 7] = [
     need("/usr/lib/postgresql", "postgresql", "is the database that health checks ask"),
     need("redis-server", "redis-server", "is the Redis that health checks ask"),
     need("redis-cli", "redis-tools", "makes that Redis a cluster"),
-    need("node", "nodejs", "runs the clients axios and fetch, and is an app that hostile messages are sent to"),
+    need(
+        "node",
+        "nodejs",
+        "runs the clients axios and fetch, and is an app that hostile messages are sent to",
+    ),
     need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
     need("npm", "npm", "installs axios"),
     need("python3", "python3-venv", "runs the clients requests and httpx"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use goodgo_runtime_config::Call;
+use goodgo_runtime_config::{Call, CallPolicy};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use support::dns::Dns;
@@ -211,8 +211,8 @@ async fn more_calls_than_a_connection_has_streams_open_another_one() {
         Response::new(full("ok"))
     })
     .await;
-    let running =
-        Running::start(support::nobody().await, &config([("iam", support::to(busy.address))])).await;
+    let call = support::to(busy.address).with(CallPolicy { concurrency: 300, ..CallPolicy::default() });
+    let running = Running::start(support::nobody().await, &config([("iam", call)])).await;
     let client = http2(running.call("iam")).await;
     let call = || async {
         let request = Request::get("http://iam/").body(full("")).unwrap();

@@ -4,8 +4,9 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use goodgo_runtime_config::{Call, CallPolicy, CallRoute, Retries, TargetService}
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use support::dns::Dns;
 use support::{Body, Running, config, full, get, http2, json, nobody, send, text, to, upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -308,5 +310,34 @@ async fn an_answer_that_is_not_taken_costs_no_connection() {
     assert_eq!(send(running.call("iam-service"), get("/")).await.status(), 200);
     // Fully jittered, so a wait may be too short for the connection to turn around; never all of them.
     assert!(callee.connections.load(Ordering::SeqCst) <= 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn another_try_goes_to_another_pod() {
+    // Each pod refuses the calls that it is the first one to see.
+    let first: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    let pod = |number: usize| {
+        let first = Arc::clone(&first);
+        upstream(move |request: Request<hyper::body::Incoming>| {
+            let call = request.uri().path().to_owned();
+            let refused = *first.lock().unwrap().entry(call).or_insert(number) == number;
+            async move { Response::builder().status(if refused { 503 } else { 200 }).body(full("")).unwrap() }
+        })
+    };
+    let pods = [pod(0).await.address, pod(1).await.address];
+    let dns = Dns::start().await;
+    let name = "_service._tcp.iam--pods.shop.svc.cluster.local.";
+    dns.pods(name, &pods, 30);
+    let policy = retrying(Retries { attempts: 2, budget_percent: 100, ..thrice() });
+    let call = support::to_service("iam.shop.svc.cluster.local.", 1, name).with(policy);
+    let running = Running::start_with_dns(&dns, &config([("iam-service", call)])).await;
+    for number in 0..10 {
+        let response = send(running.call("iam-service"), get(&format!("/{number}"))).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-goodgo-retried"]),
+            (200, &"2".parse().unwrap())
+        );
+    }
     running.stop().await;
 }

@@ -46,6 +46,10 @@ impl Activity {
         Self { limit, begun: now, last: Arc::default() }
     }
 
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     pub(super) fn note(&self) {
         let since = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last.store(since, Ordering::Relaxed);

@@ -35,12 +35,13 @@ pub(super) async fn run(callee: &Callee, rules: &Rules, until: Until<'_>, reques
     let repeats = rules.retries.as_ref().filter(|retries| retries.attempts > 1);
     if !compressed && repeats.is_none() {
         // Most calls: nothing is copied and nothing remembered.
-        return once(callee, until, request, &mut Avoid::default()).await;
+        return once(callee, until, request, TryOutcome::default()).await;
     }
     let (head, body) = request.into_parts();
     let safety = Safety::of(&head);
-    let body = Replay::new(body);
-    Call { callee, until, head, safety, body, compressed, tried: Avoid::default() }.repeat(repeats).await
+    Call { callee, until, head, safety, body: Replay::new(body), compressed, avoid: Avoid::default() }
+        .repeat(repeats)
+        .await
 }
 
 /// A call that may take more than one try.
@@ -51,8 +52,8 @@ struct Call<'a> {
     safety: Safety,
     body: Replay,
     compressed: bool,
-    /// Where it was tried: the next try goes elsewhere if it can.
-    tried: Avoid,
+    /// The pods that have failed it.
+    avoid: Avoid,
 }
 
 impl Call<'_> {
@@ -73,25 +74,36 @@ impl Call<'_> {
     }
 
     async fn once(&mut self) -> Outcome {
-        let mut request = Request::from_parts(self.head.clone(), self.body.next());
-        if !self.compressed {
-            return once(self.callee, self.until, request, &mut self.tried).await;
-        }
-        request = gzip::compress(request);
-        let outcome = once(self.callee, self.until, request, &mut self.tried).await;
+        let outcome = self.send().await;
         match outcome {
             // It has changed its mind, and says that it did nothing: no repetition in the sense of the policy.
             Ok(response)
-                if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && self.body.can_repeat() =>
+                if self.compressed
+                    && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE
+                    && self.body.can_repeat() =>
             {
                 discard(response).await;
                 self.callee.accepts.forget();
                 self.compressed = false;
-                let request = Request::from_parts(self.head.clone(), self.body.next());
-                once(self.callee, self.until, request, &mut self.tried).await
+                self.send().await
             }
             outcome => outcome,
         }
+    }
+
+    async fn send(&mut self) -> Outcome {
+        let mut request = Request::from_parts(self.head.clone(), self.body.next());
+        if self.compressed {
+            request = gzip::compress(request);
+        }
+        request.extensions_mut().insert(self.avoid.clone());
+        let told = TryOutcome::default();
+        let outcome = once(self.callee, self.until, request, told.clone()).await;
+        // Should there be another try, another pod is the better bet.
+        if let Some(endpoint) = told.endpoint() {
+            self.avoid.add(endpoint);
+        }
+        outcome
     }
 
     /// How long to wait before another try; none when there is to be none.
@@ -135,19 +147,15 @@ fn mark(outcome: Outcome, tries: u32) -> Outcome {
     }
 }
 
-/// One try: until the head of its answer, the idle timeout beyond it. Where it went is added to `tried`.
-async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, tried: &mut Avoid) -> Outcome {
+/// One try: until the head of its answer, the idle timeout beyond it.
+async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, told: TryOutcome) -> Outcome {
     let (now, policy) = (Instant::now(), &callee.policy);
     if callee.is_service() {
         until.deadline.write(request.headers_mut(), now);
         callee.identify(request.headers_mut())?;
     }
-    let outcome = TryOutcome::default();
-    request.extensions_mut().insert(outcome.clone());
-    if !tried.is_empty() {
-        request.extensions_mut().insert(tried.clone());
-    }
     request.extensions_mut().insert(ConnectLimit(policy.connect_timeout));
+    request.extensions_mut().insert(told.clone());
     let whole = until.deadline.instant();
     let own = policy.per_try_timeout.map(|limit| (now + limit, limit)).filter(|(ends, _)| *ends < whole);
     let timed_out = || match own {
@@ -155,46 +163,48 @@ async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, tri
         None => until.failure(),
     };
     let ends = own.map_or(whole, |(ends, _)| ends);
-    // Pinned, so that a limit is told to the upstream before the try is dropped.
-    let answer = match policy.idle_timeout {
-        None => {
-            let sent = pin!(timeout_at(ends, callee.upstream.send(request)));
-            sent.await.unwrap_or_else(|_| over(&outcome, timed_out()))
-        }
-        Some(limit) => {
-            let activity = Activity::new(limit, now);
-            let sent =
-                pin!(timeout_at(ends, callee.upstream.send(request.map(|body| activity.noting(body)))));
-            let answer = tokio::select! {
-                biased;
-                answer = sent => answer.unwrap_or_else(|_| over(&outcome, timed_out())),
-                () = activity.silence() => {
-                    over(&outcome, Failure::IdleTimeout { policy: policy.field("idleTimeout"), limit })
-                }
-            };
-            answer.map(|response| watched(response, activity))
-        }
-    };
-    if let Some(endpoint) = outcome.endpoint() {
-        tried.add(endpoint);
+    let activity = policy.idle_timeout.map(|limit| Activity::new(limit, now));
+    if let Some(activity) = &activity {
+        request = request.map(|body| activity.noting(body));
     }
-    named(callee, answer)
-}
-
-/// Ends a try whose time is over, and says so to the upstream: the peer was silent.
-fn over(outcome: &TryOutcome, failure: Failure) -> Outcome {
-    outcome.timed_out();
-    Err(failure)
+    let mut sending = pin!(callee.upstream.send(request));
+    let outcome = match &activity {
+        None => timeout_at(ends, sending.as_mut()).await.unwrap_or_else(|_| Err(timed_out())),
+        Some(activity) => tokio::select! {
+            biased;
+            outcome = timeout_at(ends, sending.as_mut()) => outcome.unwrap_or_else(|_| Err(timed_out())),
+            () = activity.silence() => {
+                Err(Failure::IdleTimeout { policy: policy.field("idleTimeout"), limit: activity.limit() })
+            }
+        },
+    };
+    match outcome {
+        Ok(response) => Ok(match activity {
+            Some(activity) => watched(response, activity),
+            None => response,
+        }),
+        Err(failure) => {
+            // While the try is still there: it is the pod's fault that it is dropped. A deadline that the request
+            // brought may have been too short for any pod.
+            if matches!(
+                failure,
+                Failure::CallTimeout { .. } | Failure::TryTimeout { .. } | Failure::IdleTimeout { .. }
+            ) {
+                told.timed_out();
+            }
+            Err(named(callee, failure))
+        }
+    }
 }
 
 /// Says which field of the policy made the upstream give up.
-fn named(callee: &Callee, outcome: Outcome) -> Outcome {
-    outcome.map_err(|failure| match failure {
+fn named(callee: &Callee, failure: Failure) -> Failure {
+    match failure {
         Failure::ConnectTimeout { .. } => {
             Failure::Decided { policy: callee.policy.field("connectTimeout"), failure: Box::new(failure) }
         }
         failure => failure,
-    })
+    }
 }
 
 /// The idle timeout of what follows the head: a body, or an upgraded connection.

@@ -126,10 +126,6 @@ impl Avoid {
         self.0.contains(&endpoint)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn count(&self) -> usize {
         self.0.len()
     }

@@ -229,5 +229,4 @@ impl Vary {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

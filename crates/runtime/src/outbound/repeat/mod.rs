@@ -108,5 +108,4 @@ fn names(on: &[RetryOn], status: StatusCode) -> bool {
 }
 
 #[cfg(test)]
-#[path = "repeat_tests.rs"]
 mod tests;

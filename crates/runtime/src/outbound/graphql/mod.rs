@@ -208,5 +208,4 @@ fn closer(open: char) -> Option<char> {
 }
 
 #[cfg(test)]
-#[path = "graphql_tests.rs"]
 mod tests;
