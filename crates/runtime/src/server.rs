@@ -24,9 +24,9 @@ use crate::proxy::Stack;
 
 /// Largest head of a message, and so the buffer that an HTTP/1.1 connection can grow to, in bytes; then 431.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Most header fields of a request; then 431. It is hyper's own limit for HTTP/1.1: setting it to the same would make it
-/// allocate memory for each head.
-pub(crate) const MAX_HEADERS: usize = 100;
+/// Most header fields of a request to the app; then 431. The runtime adds a few of its own, and servers take a hundred
+/// (hyper, whose limit for HTTP/1.1 also holds here: setting another one would make it allocate memory for each head).
+pub(crate) const MAX_HEADERS: usize = 96;
 /// Bytes of one HTTP/2 stream that may be under way unread. Bounds memory, and a stream's throughput per round trip.
 pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection together.

@@ -18,7 +18,11 @@ const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
 /// A call to a service of the platform that gets the user's credentials.
 fn forwarding(address: SocketAddr) -> Call {
-    let mut call = to(address).with(CallPolicy { forward_authorization: true, ..CallPolicy::default() });
+    let mut call = to(address).with(CallPolicy {
+        forward_authorization: true,
+        concurrency: 1_000,
+        ..CallPolicy::default()
+    });
     call.target.as_mut().unwrap().service = Some(TargetService { pods: None, identity: false });
     call
 }

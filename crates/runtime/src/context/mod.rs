@@ -28,14 +28,13 @@ pub(crate) use self::outgoing::OutgoingLayer;
 pub(crate) use self::registry::{Registry, Remembered};
 pub(crate) use self::serve::{Serve, ServeLayer};
 use self::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
+use crate::identity::headers::PRIORITY;
 use crate::proxy::deadline::Deadline;
 
 /// Names the request being served, inside the pod alone.
 pub(crate) const CONTEXT: HeaderName = HeaderName::from_static("x-goodgo-context");
 /// Names the work of one user's request in every log of every service.
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-/// `low`: shed first under overload.
-pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priority");
 
 /// What is remembered of a request being served. Its credentials stay out of `Debug`.
 #[derive(Default)]

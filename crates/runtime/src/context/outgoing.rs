@@ -10,23 +10,17 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
-use super::{CONTEXT, CORRELATION_ID, PRIORITY, Served, correlation, is_low, put};
+use super::{CONTEXT, CORRELATION_ID, Served, correlation, is_low, put};
 use crate::config::Hot;
-use crate::identity::headers::CALLER;
+use crate::identity::headers::{API_KEY, CALLER, PRIORITY, SERVICE_AUTH};
 use crate::outbound::RETRIED;
 use crate::proxy::deadline::Deadline;
 
 /// Every header that starts with this is the platform's.
 const PREFIX: &str = "x-goodgo-";
 /// Headers of the platform that a callee outside it never gets, besides those with the prefix.
-const INSIDE_ONLY: [HeaderName; 6] = [
-    CORRELATION_ID,
-    HeaderName::from_static("x-service-auth"),
-    HeaderName::from_static("x-internal-api-key"),
-    TRACEPARENT,
-    TRACESTATE,
-    BAGGAGE,
-];
+const INSIDE_ONLY: [HeaderName; 6] =
+    [CORRELATION_ID, SERVICE_AUTH, API_KEY, TRACEPARENT, TRACESTATE, BAGGAGE];
 
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingLayer {

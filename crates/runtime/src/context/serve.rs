@@ -12,12 +12,10 @@ use tower::{Layer, Service};
 
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE, joined};
 use super::{CONTEXT, CORRELATION_ID, Registry, Remembered, Served, correlation, is_low, put};
+use crate::identity::headers::CALLER;
 use crate::metrics::Seen;
 use crate::proxy::Body;
 use crate::proxy::deadline::Deadline;
-
-/// What `inbound` tells the app: who calls, proven.
-const CALLER: &str = "x-goodgo-caller";
 
 #[derive(Debug, Clone)]
 pub(crate) struct ServeLayer {
