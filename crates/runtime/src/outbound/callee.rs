@@ -123,7 +123,7 @@ impl Callee {
         let miss = match self.cache.as_ref().map(|cache| cache.look_up(&request, now)) {
             Some(Looked::Hit(response)) => {
                 self.metrics.cache_hit();
-                return Ok(response);
+                return Ok(*response);
             }
             Some(Looked::Miss(miss)) => {
                 if miss.is_lookup() {

@@ -46,7 +46,7 @@ pub(super) struct CallCache {
 
 /// What there is for a request.
 pub(super) enum Looked {
-    Hit(Response<Body>),
+    Hit(Box<Response<Body>>),
     Miss(Miss),
 }
 
@@ -101,7 +101,7 @@ impl CallCache {
         } else {
             match self.store.find(&key, request.headers()) {
                 Ok(entry) if self.may_serve(&entry, &generation, directives, now) => {
-                    return Looked::Hit(entry.response(now));
+                    return Looked::Hit(Box::new(entry.response(now)));
                 }
                 Ok(_) => "goodgo-runtime; fwd=stale",
                 Err(store::Absent::Uri) => "goodgo-runtime; fwd=uri-miss",
