@@ -125,15 +125,25 @@ async fn tokens_of_two_users_never_cross_in_a_hundred_thousand_interleaved_calls
                 let token = format!("Bearer user-{}", (connection + number) % 2);
                 // The same correlation id for both: it must not be what finds the token.
                 let pairs = [("host", "app"), ("authorization", &*token), ("x-correlation-id", "same")];
-                client.ready().await.unwrap();
-                let answer = client.send_request(with(get("/"), &pairs)).await.unwrap();
-                right += text(answer).await.lines().filter(|answer| *answer == token).count();
+                // A busy machine may shed some: they are asked again, and no answer ever has another's token.
+                for _ in 0..100 {
+                    client.ready().await.unwrap();
+                    let answer = client.send_request(with(get("/"), &pairs)).await.unwrap();
+                    let answer = text(answer).await;
+                    let tokens = answer.lines().filter(|line| line.starts_with("Bearer"));
+                    assert!(tokens.clone().all(|found| found == token), "{answer} instead of {token}");
+                    assert!(answer.lines().all(|line| !line.is_empty()), "no token instead of {token}");
+                    if tokens.count() == CALLS_FOR_ONE {
+                        right += CALLS_FOR_ONE;
+                        break;
+                    }
+                }
             }
             right
         })
     });
     let right: usize = futures::future::join_all(asking).await.into_iter().map(Result::unwrap).sum();
-    assert_eq!(right, CALLS, "the others had another user's token, or none");
+    assert_eq!(right, CALLS);
     running.stop().await;
 }
 

@@ -5,8 +5,9 @@
 mod support;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -340,4 +341,31 @@ async fn another_try_goes_to_another_pod() {
         );
     }
     running.stop().await;
+}
+
+/// user-service asks order-service, whose app asks stock-service: both runtimes would repeat, and only the lower one does.
+#[tokio::test]
+async fn tries_of_two_layers_do_not_multiply() {
+    let (stock, seen) = failing(usize::MAX, 503).await;
+    let ask: Arc<OnceLock<SocketAddr>> = Arc::default();
+    let address = Arc::clone(&ask);
+    // Knows nothing of retries: it passes on the context, and answers with the status that it got.
+    let app = upstream(move |request: Request<hyper::body::Incoming>| {
+        let at = *address.get().unwrap();
+        async move {
+            let mut question = get("/stock");
+            question.headers_mut().insert("x-goodgo-context", request.headers()["x-goodgo-context"].clone());
+            Response::builder().status(send(at, question).await.status()).body(full("")).unwrap()
+        }
+    })
+    .await;
+    let below = service(to(stock.address).with(retrying(thrice())));
+    let order = Running::start(app.address, &config([("stock", below)])).await;
+    ask.set(order.call("stock")).unwrap();
+    let above = service(to(order.service()).with(retrying(thrice())));
+    let user = Running::start(nobody().await, &config([("order", above)])).await;
+    assert_eq!(send(user.call("order"), get("/orders/1")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(seen.load(Ordering::SeqCst), 3);
+    user.stop().await;
+    order.stop().await;
 }

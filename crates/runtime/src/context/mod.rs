@@ -10,6 +10,7 @@
 //! | `traceparent` | continued, or begun where traces are on | the app's, else the request's | – |
 //! | `tracestate`, `baggage` | as they came | the app's, else the request's | – |
 //! | deadline, priority | as they came | the shorter, the lower | – |
+//! | `x-goodgo-retried` (answers) | – | the most tries of a call made for it, when the answer is a failure | – |
 //! | `Authorization` | as it came | the app's, else the request's where the call says so | the app's |
 //!
 //! The user's credentials are found by the context alone: its 128 random bits are known to this pod only, whereas a
@@ -20,6 +21,8 @@ mod outgoing;
 mod registry;
 mod serve;
 pub(crate) mod trace;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -46,9 +49,16 @@ pub(crate) struct Served {
     traceparent: Option<HeaderValue>,
     tracestate: Option<HeaderValue>,
     baggage: Option<HeaderValue>,
+    /// Most tries that one of its calls took; 0 while none was repeated.
+    tries: AtomicU32,
 }
 
 impl Served {
+    /// Notes that a call for this request was repeated: then whoever sent the request repeats nothing.
+    fn repeated(&self, tries: u32) {
+        self.tries.fetch_max(tries, Ordering::Relaxed);
+    }
+
     /// Puts a call into the request's trace unless the app has put it into one itself.
     pub(crate) fn continue_trace(&self, headers: &mut HeaderMap) {
         if !headers.contains_key(TRACEPARENT)

@@ -1,11 +1,13 @@
 //! Outgoing: what of the request being served goes on with a call that the app makes for it, and what never leaves.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use goodgo_runtime_config::{Call, CallPolicy, Priority};
 use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -15,6 +17,7 @@ use crate::config::Hot;
 use crate::identity::headers::{API_KEY, CALLER, PRIORITY, SERVICE_AUTH};
 use crate::outbound::RETRIED;
 use crate::proxy::deadline::Deadline;
+use crate::proxy::{Body, Failure};
 
 /// Every header that starts with this is the platform's.
 const PREFIX: &str = "x-goodgo-";
@@ -51,13 +54,13 @@ pub(crate) struct Outgoing<S> {
 
 impl<S, B> Service<Request<B>> for Outgoing<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<Body>, Error = Failure>,
 {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Response = Response<Body>;
+    type Error = Failure;
+    type Future = OutgoingFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx)
     }
 
@@ -70,7 +73,40 @@ where
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        self.inner.call(request)
+        OutgoingFuture { inner: self.inner.call(request), served }
+    }
+}
+
+pin_project! {
+    /// Notes on the request being served that a call for it was repeated.
+    pub(crate) struct OutgoingFuture<F> {
+        #[pin]
+        inner: F,
+        served: Option<Arc<Served>>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for OutgoingFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let outcome = ready!(this.inner.poll(cx));
+        if let Some(served) = this.served
+            && let Some(tries) = tries(&outcome)
+        {
+            served.repeated(tries);
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+/// How many tries were made, here or below, when it was more than one.
+fn tries(outcome: &Result<Response<Body>, Failure>) -> Option<u32> {
+    match outcome {
+        Ok(response) => response.headers().get(RETRIED)?.to_str().ok()?.parse().ok(),
+        Err(Failure::Repeated { tries, .. }) => Some(*tries),
+        Err(_) => None,
     }
 }
 

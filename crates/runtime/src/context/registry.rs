@@ -4,6 +4,7 @@
 //! back with its calls. Nothing that a client can choose finds anything here.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -58,8 +59,9 @@ impl Registry {
             return None;
         }
         let key = state.key(self.random)?;
-        state.served.insert(key, Arc::new(served));
-        Some(Remembered { key, registry: Arc::downgrade(self) })
+        let served = Arc::new(served);
+        state.served.insert(key, Arc::clone(&served));
+        Some(Remembered { key, served, registry: Arc::downgrade(self) })
     }
 
     /// Takes the header of a call that says which request it belongs to. It goes no further.
@@ -101,10 +103,16 @@ impl State {
 /// A request that is being served.
 pub(crate) struct Remembered {
     key: u128,
+    served: Arc<Served>,
     registry: Weak<Registry>,
 }
 
 impl Remembered {
+    /// How many tries a call for it took at most; none when none was repeated.
+    pub(super) fn tries(&self) -> Option<u32> {
+        Some(self.served.tries.load(Ordering::Relaxed)).filter(|tries| *tries > 0)
+    }
+
     /// Tells the app by which name to call.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         let mut text = [0; 2 * KEY_BYTES];

@@ -1,4 +1,5 @@
-//! Serve: the app gets the request with a name by which its calls continue it.
+//! Serve: the app gets the request with a name by which its calls continue it, and a failed answer says whether calls for it
+//! were repeated.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE, joined};
 use super::{CONTEXT, CORRELATION_ID, Registry, Remembered, Served, correlation, is_low, put};
 use crate::identity::headers::CALLER;
 use crate::metrics::Seen;
+use crate::outbound::RETRIED;
 use crate::proxy::Body;
 use crate::proxy::deadline::Deadline;
 
@@ -74,6 +76,7 @@ where
             traceparent: headers.get(TRACEPARENT).cloned(),
             tracestate: joined(headers, &TRACESTATE),
             baggage: joined(headers, &BAGGAGE),
+            ..Served::default()
         };
         let remembered = self.registry.remember(served);
         if let Some(remembered) = &remembered {
@@ -113,6 +116,12 @@ where
         // An app that shows what it got must not show this.
         response.headers_mut().remove(CONTEXT);
         let remembered = this.remembered.take();
+        // A failure that was repeated below is not to be repeated above as well: tries would multiply.
+        if response.status().is_server_error()
+            && let Some(tries) = remembered.as_ref().and_then(Remembered::tries)
+        {
+            response.headers_mut().insert(RETRIED, tries.into());
+        }
         Poll::Ready(Ok(response.map(|body| body.serving(remembered))))
     }
 }
