@@ -141,3 +141,13 @@ fn check_tells_a_good_file_from_a_bad_one() {
     assert_eq!(code, Some(1));
     assert!(said.contains("revision: must be 1 to 64"), "{said}");
 }
+
+#[test]
+fn the_files_of_the_laptop_guide_are_good() {
+    for name in ["iam-service", "user-service"] {
+        let file = format!("{}/../../examples/laptop/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_goodgo-runtime")).args(["--check", &file]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
