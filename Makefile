@@ -2,7 +2,7 @@
 # Built with the whole workspace's features: the tests then find the same dependencies compiled.
 GOODGO_DEV = @e2e/bootstrap && cargo build --locked --workspace --bin goodgo-dev && $(or $(CARGO_TARGET_DIR),target)/debug/goodgo-dev
 .DEFAULT_GOAL = help
-.PHONY: help demo down status test lint generate bench-runtime
+.PHONY: help demo down status test lint generate soak bench-runtime
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,9 @@ lint: ## Format and lints alone
 
 generate: ## Write every generated file again (a test fails on drift)
 	@e2e/bootstrap && UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift
+
+soak: ## Random inputs by the million, and defects put in on purpose; results go to docs/soak.md
+	$(GOODGO_DEV) soak
 
 bench-runtime: ## The runtime beside Envoy, nginx, HAProxy and daprd, with docs/benchmarks.md as the result
 	@e2e/bootstrap && cargo run --release --locked -p goodgo-e2e -- bench runtime

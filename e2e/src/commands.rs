@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod control_plane;
 pub(crate) mod demo;
 pub(crate) mod parts;
+pub(crate) mod soak;
 pub(crate) mod status;
 pub(crate) mod test;
 pub(crate) mod up;

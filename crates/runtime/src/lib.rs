@@ -39,3 +39,9 @@ mod survival;
 mod upstream;
 
 pub use error::Error;
+
+/// How many random inputs a test takes: a hundred thousand, or what `make soak` asks for.
+#[cfg(test)]
+fn executions() -> u64 {
+    std::env::var("GOODGO_EXECUTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000)
+}

@@ -243,7 +243,7 @@ mod tests {
         let closed = Closed::new(&["/e/f".to_owned()]);
         let alphabet = ["a", "e", "f", "/", "/", ".", "..", "~", "%", ";", "\\", " ", "é", "+", "\0", "//"];
         let mut accepted = 0;
-        for _ in 0..100_000 {
+        for _ in 0..crate::executions() {
             let mut meant = String::from("/");
             for _ in 0..random.usize(..6) {
                 meant.push_str(random.choice(alphabet).unwrap());

@@ -191,7 +191,7 @@ mod tests {
             "no",
             "-store",
         ];
-        for seed in 0..150_000 {
+        for seed in 0..crate::executions() {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut list = || -> String {
                 (0..random.usize(0..10)).map(|_| PIECES[random.usize(0..PIECES.len())]).collect()

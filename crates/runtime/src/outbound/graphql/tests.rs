@@ -121,7 +121,7 @@ fn document(random: &mut fastrand::Rng) -> String {
 #[test]
 fn no_document_hides_a_mutation() {
     let mut hidden_in = 0;
-    for seed in 0..150_000 {
+    for seed in 0..crate::executions() {
         let around = document(&mut fastrand::Rng::with_seed(seed));
         // May be anything, but neither a panic nor a hang.
         if !reads(&around) {
