@@ -5,6 +5,8 @@
 //! when they were a whole head and when the answer to it is done. What a client that pipelines sends ahead of its turn is
 //! not seen as a beginning; hyper's longer limit ends it.
 //!
+//! The same wrapper ends a connection whose client takes nothing of its answer for too long.
+//!
 //! HTTP/2 needs nothing of the kind: between the frames of a head no other frame may stand, so that a client that takes
 //! too long answers no ping.
 
@@ -22,9 +24,12 @@ use hyper::service::Service;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::metrics::Guard;
 use crate::proxy::Body;
+use crate::server::Bounds;
 
 /// hyper is told of an error and closes without a word.
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -74,11 +79,34 @@ pub(crate) struct Timed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the last write left something over; then there is no room for a word of ours.
     blocked: bool,
+    /// How long the client may take nothing of what is sent to it.
+    stall_limit: Duration,
+    /// There while it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// What the connection occupies: also after it was switched to another protocol, which ends hyper's part in it.
+    _held: Held,
+}
+
+/// What a connection occupies until it is closed: its listener's place, and its part in the gauge.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _gauge: Guard,
 }
 
 impl Timed {
-    pub(crate) fn new(stream: TcpStream, busy: Arc<Busy>, limit: Duration) -> Self {
-        Self { stream, busy, limit, since: None, timer: None, blocked: false }
+    pub(crate) fn new(stream: TcpStream, busy: Arc<Busy>, bounds: &Bounds, held: Held) -> Self {
+        Self {
+            stream,
+            busy,
+            limit: bounds.head,
+            since: None,
+            timer: None,
+            blocked: false,
+            stall_limit: bounds.body,
+            stalled: None,
+            _held: held,
+        }
     }
 
     fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,8 +121,22 @@ impl Timed {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn wrote(&mut self, result: &Poll<io::Result<usize>>, of: usize) {
-        self.blocked = !matches!(result, Poll::Ready(Ok(length)) if *length == of);
+    /// Looks at what came of a write; ends the connection when its client has taken nothing for too long.
+    fn wrote(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        of: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.blocked = !matches!(result, Poll::Ready(Ok(length)) if length == of);
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let end = self.stall_limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(end)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -126,8 +168,7 @@ impl AsyncRead for Timed {
 impl AsyncWrite for Timed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&result, bytes.len());
-        result
+        self.wrote(result, bytes.len(), cx)
     }
 
     fn poll_write_vectored(
@@ -136,8 +177,7 @@ impl AsyncWrite for Timed {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(&result, slices.iter().map(|slice| slice.len()).sum());
-        result
+        self.wrote(result, slices.iter().map(|slice| slice.len()).sum(), cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -13,12 +13,13 @@ use futures::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 use crate::drain::{Lifecycle, Phase};
-use crate::head::{Busy, Clocked, Timed};
+use crate::head::{Busy, Clocked, Held, Timed};
 use crate::metrics::ListenerMetrics;
 use crate::proxy::Stack;
 
@@ -28,9 +29,10 @@ pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// (hyper, whose limit for HTTP/1.1 also holds here: setting another one would make it allocate memory for each head).
 pub(crate) const MAX_HEADERS: usize = 96;
 /// Bytes of one HTTP/2 stream that may be under way unread. Bounds memory, and a stream's throughput per round trip.
-pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-/// The same for all streams of a connection together.
-pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+pub(crate) const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+/// The same for all streams of a connection together: many times that of one, or a few whose other end does not read would
+/// stop all others.
+pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Bytes of one HTTP/2 stream that may wait to be written.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 const HTTP2_MAX_STREAMS: u32 = 1000;
@@ -48,6 +50,10 @@ const IDLE_LIMIT: Duration = Duration::from_secs(310);
 const LATE_LIMIT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// When a connection on which nothing happens is asked whether its client is there, and how often again.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No method of HTTP/1.1 starts with these (PRI is reserved, RFC 9113 11.6).
@@ -106,12 +112,9 @@ async fn accept<S: Stack>(
     metrics: Arc<ListenerMetrics>,
 ) {
     let spawn = |stream: TcpStream, place: Option<OwnedSemaphorePermit>| {
-        let connection = metrics.connection();
-        let serving = serve(stream, stack.clone(), bounds, lifecycle.clone(), Arc::clone(&metrics));
-        lifecycle.open().spawn(async move {
-            serving.await;
-            drop((connection, place));
-        });
+        let held = Held { _place: place, _gauge: metrics.connection() };
+        let serving = serve(stream, stack.clone(), bounds, lifecycle.clone(), Arc::clone(&metrics), held);
+        lifecycle.open().spawn(serving);
     };
     let places = Arc::new(Semaphore::new(bounds.connections));
     // Waits for a place first: who finds none waits in the kernel's queue, and the drain goes on.
@@ -145,10 +148,15 @@ async fn serve<S: Stack>(
     bounds: Bounds,
     lifecycle: Lifecycle,
     metrics: Arc<ListenerMetrics>,
+    held: Held,
 ) {
     let result = match is_http2(&stream, bounds.head, &lifecycle).await {
-        Ok(Some(true)) => serve_http2(stream, stack, &lifecycle).await,
-        Ok(Some(false)) => serve_http1(stream, stack, bounds.head, &lifecycle).await,
+        Ok(Some(true)) => {
+            let result = serve_http2(stream, stack, &lifecycle).await;
+            drop(held);
+            result
+        }
+        Ok(Some(false)) => serve_http1(stream, stack, &bounds, held, &lifecycle).await,
         Ok(None) => return,
         Err(error) => {
             tracing::debug!(listener = metrics.name(), %error, "connection ended before its first byte");
@@ -163,6 +171,8 @@ async fn serve<S: Stack>(
 /// Looks at the first bytes without taking them; none when the client sent nothing for too long.
 async fn is_http2(stream: &TcpStream, head: Duration, lifecycle: &Lifecycle) -> io::Result<Option<bool>> {
     stream.set_nodelay(true)?;
+    // Whoever vanishes without a word is noticed, also behind a protocol that the runtime does not read.
+    SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE)?;
     let mut start = [0_u8; PREFACE_START];
     let (mut pause, mut waited) = (PEEK_PAUSE, Duration::ZERO);
     let peeking = async {
@@ -209,7 +219,8 @@ async fn late(lifecycle: &Lifecycle) {
 async fn serve_http1<S: Stack>(
     stream: TcpStream,
     stack: S,
-    head: Duration,
+    bounds: &Bounds,
+    held: Held,
     lifecycle: &Lifecycle,
 ) -> hyper::Result<()> {
     // Accepted late, with its first byte here: it ends with its first response anyway.
@@ -222,7 +233,7 @@ async fn serve_http1<S: Stack>(
         .half_close(false)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Timed::new(stream, busy, head)), service)
+        .serve_connection(TokioIo::new(Timed::new(stream, busy, bounds, held)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ending =

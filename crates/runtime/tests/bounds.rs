@@ -195,7 +195,7 @@ async fn a_switched_connection_has_no_heads_to_wait_for() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 1024];
         let _ = stream.read(&mut head).await.unwrap();
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         stream.write_all(switch.as_bytes()).await.unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
@@ -203,7 +203,7 @@ async fn a_switched_connection_has_no_heads_to_wait_for() {
     let app = Upstream { address, connections: std::sync::Arc::default() };
     let running = impatient(&app, &[]).await;
     let mut stream = connect(running.service()).await;
-    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     stream.write_all(ask.as_bytes()).await.unwrap();
     let mut byte = [0];
     let mut head = Vec::new();

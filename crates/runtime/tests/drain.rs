@@ -217,13 +217,14 @@ async fn a_switched_connection_gets_the_drains_time() {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             stream.write_all(b"bye").await.unwrap();
         });
-        let response = Response::builder().status(101).header(CONNECTION, "upgrade").header(UPGRADE, "x");
+        let response =
+            Response::builder().status(101).header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
         response.body(full("")).unwrap()
     })
     .await;
     let running = Running::start(app.address, &draining(0, 5)).await;
     let request =
-        Request::get("/").header(CONNECTION, "upgrade").header(UPGRADE, "x").body(full("")).unwrap();
+        Request::get("/").header(CONNECTION, "upgrade").header(UPGRADE, "websocket").body(full("")).unwrap();
     let response = send(running.service(), request).await;
     let reader = tokio::spawn(async move {
         let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());

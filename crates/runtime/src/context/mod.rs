@@ -22,7 +22,7 @@ mod registry;
 mod serve;
 pub(crate) mod trace;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -43,7 +43,10 @@ pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correla
 #[derive(Default)]
 pub(crate) struct Served {
     authorization: Option<HeaderValue>,
+    /// For the head of the answer; see [`Served::deadline`].
     deadline: Option<Deadline>,
+    /// The head is out: what the app does now has the time that it takes (a stream, say).
+    answered: AtomicBool,
     low_priority: bool,
     correlation_id: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
@@ -54,6 +57,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// When the answer's head must be there; none once it is.
+    fn deadline(&self) -> Option<Deadline> {
+        self.deadline.filter(|_| !self.answered.load(Ordering::Relaxed))
+    }
+
     /// Notes that a call for this request was repeated: then whoever sent the request repeats nothing.
     fn repeated(&self, tries: u32) {
         self.tries.fetch_max(tries, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
 use super::{CONTEXT, CORRELATION_ID, Served, correlation, is_low, put};
-use crate::config::Hot;
+use crate::config::{Hot, Route};
 use crate::identity::headers::{API_KEY, CALLER, PRIORITY, SERVICE_AUTH};
 use crate::outbound::RETRIED;
 use crate::proxy::deadline::Deadline;
@@ -69,6 +69,11 @@ where
         let snapshot = self.layer.hot.current();
         let call = snapshot.as_ref().and_then(|snapshot| snapshot.config.calls.get(&*self.layer.call));
         let deadline = prepare(request.headers_mut(), call, served.as_deref(), Instant::now());
+        // What was decided for this callee is sent to no other, whatever the next configuration says.
+        let route = snapshot.as_ref().and_then(|snapshot| snapshot.routes.get(&*self.layer.call));
+        if let Some(Route::To(callee)) = route {
+            request.extensions_mut().insert(Arc::clone(callee));
+        }
         drop(snapshot);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
@@ -117,7 +122,7 @@ fn prepare(
     served: Option<&Served>,
     now: Instant,
 ) -> Option<Deadline> {
-    let inherited = served.and_then(|served| served.deadline);
+    let inherited = served.and_then(Served::deadline);
     let deadline = inherited.into_iter().chain(Deadline::of(headers, now)).min();
     headers.remove(CONTEXT);
     let target = call.and_then(|call| call.target.as_ref());

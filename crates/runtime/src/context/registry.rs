@@ -108,6 +108,11 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
+    /// The head of the answer is there.
+    pub(super) fn answered(&self) {
+        self.served.answered.store(true, Ordering::Relaxed);
+    }
+
     /// How many tries a call for it took at most; none when none was repeated.
     pub(super) fn tries(&self) -> Option<u32> {
         Some(self.served.tries.load(Ordering::Relaxed)).filter(|tries| *tries > 0)

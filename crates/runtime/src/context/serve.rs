@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE, joined};
@@ -63,14 +62,14 @@ where
         {
             seen.peer(caller);
         }
-        let known = request.extensions().get::<Deadline>().copied();
+        let deadline = request.extensions().get::<Deadline>().copied();
         let headers = request.headers_mut();
         headers.remove(CONTEXT);
         let correlation_id = correlation::sane(headers).cloned().or_else(correlation::made);
         put(headers, CORRELATION_ID, correlation_id.as_ref());
         let served = Served {
             authorization: single(headers),
-            deadline: known.into_iter().chain(Deadline::of(headers, Instant::now())).min(),
+            deadline,
             low_priority: is_low(headers),
             correlation_id,
             traceparent: headers.get(TRACEPARENT).cloned(),
@@ -116,6 +115,9 @@ where
         // An app that shows what it got must not show this.
         response.headers_mut().remove(CONTEXT);
         let remembered = this.remembered.take();
+        if let Some(remembered) = &remembered {
+            remembered.answered();
+        }
         // A failure that was repeated below is not to be repeated above as well: tries would multiply.
         if response.status().is_server_error()
             && let Some(tries) = remembered.as_ref().and_then(Remembered::tries)

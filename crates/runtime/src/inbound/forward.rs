@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::collect::collect;
 use super::{Parts, Refusal};
+use crate::outbound::discard;
 use crate::proxy::{self, Body, Failure};
 
 /// What the service that decides is told of the user.
@@ -81,6 +82,8 @@ impl ForwardAuth {
                 headers.append(name, value.clone());
             }
         }
+        // Read, so that its connection carries the next question as well.
+        discard(answer).await;
         Ok(None)
     }
 

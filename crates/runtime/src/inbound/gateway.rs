@@ -116,10 +116,17 @@ fn route(table: &Table, request: &mut Request<Body>) -> Result<Routed, Failure> 
     if let Some((_, prefix)) = &rule.strip_prefix {
         headers.insert(FORWARDED_PREFIX, prefix.clone());
     }
+    // What the platform's own header said is nobody's word here.
+    request.extensions_mut().remove::<Deadline>();
+    let headers = request.headers_mut();
     if let Some(timeout) = rule.timeout {
         let now = Instant::now();
-        // The app's own calls must not outlast the client's patience.
-        Deadline::after(timeout, now).write(headers, now);
+        // The app's own calls must not outlast the client's patience. What a gRPC client asks for itself can only shorten it.
+        let asked = Deadline::of(headers, now);
+        let deadline =
+            asked.map_or(Deadline::after(timeout, now), |asked| asked.min(Deadline::after(timeout, now)));
+        deadline.write(headers, now);
+        request.extensions_mut().insert(deadline);
     }
     let admitted =
         Admitted { low_priority: false, max_body: rule.max_body, protected: Arc::clone(&table.protected) };

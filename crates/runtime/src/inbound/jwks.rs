@@ -94,9 +94,17 @@ impl KeySource {
     }
 
     /// Keys that are not `seen`, fetched now unless that was done a moment ago; none when there are no others.
-    pub(super) async fn newer_than(&self, seen: &Fetched) -> Option<Arc<Fetched>> {
+    ///
+    /// On a task of its own: a client that names a made-up key and goes away must not take the fetch with it, and with it
+    /// everybody's new keys.
+    pub(super) async fn newer_than(self: &Arc<Self>, seen: &Fetched) -> Option<Arc<Fetched>> {
+        let (source, seen) = (Arc::clone(self), seen.generation);
+        tokio::spawn(async move { source.other_than(seen).await }).await.ok().flatten()
+    }
+
+    async fn other_than(&self, seen: u64) -> Option<Arc<Fetched>> {
         let mut turn = self.turn.lock().await;
-        let differs = |fetched: &Arc<Fetched>| fetched.generation != seen.generation;
+        let differs = |fetched: &Arc<Fetched>| fetched.generation != seen;
         if let Some(newer) = self.current.load_full().filter(differs) {
             return Some(newer);
         }

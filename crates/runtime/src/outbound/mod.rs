@@ -43,7 +43,7 @@ use self::cache::Store;
 pub(crate) use self::callee::Callee;
 pub(crate) use self::idle::Activity;
 pub(crate) use self::metrics::Metrics;
-pub(crate) use self::tries::RETRIED;
+pub(crate) use self::tries::{RETRIED, discard};
 use crate::config::{Hot, Route};
 use crate::identity::TokenSource;
 use crate::proxy::{Body, Failure};
@@ -100,8 +100,10 @@ impl Service<Request<Body>> for Call {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.callee() {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // `Outgoing` has chosen it already; questions of the runtime's own come without.
+        let chosen = request.extensions_mut().remove::<Arc<Callee>>();
+        match chosen.map_or_else(|| self.callee(), Ok) {
             Ok(callee) => Box::pin(async move { callee.call(request).await }),
             Err(failure) => Box::pin(ready(Err(failure))),
         }

@@ -219,7 +219,7 @@ fn watched(mut response: Response<Body>, activity: Activity) -> Response<Body> {
 
 /// Reads what has arrived of an answer that nobody gets: mostly that is all of it, and the connection can be used again.
 /// If not, dropping the rest closes it.
-async fn discard(response: Response<Body>) {
+pub(crate) async fn discard(response: Response<Body>) {
     const ENOUGH: u64 = 64 * 1024;
     let mut body = response.into_body();
     let mut read = 0;

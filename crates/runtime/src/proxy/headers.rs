@@ -4,7 +4,8 @@ use http::header::{CONNECTION, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
 /// Headers that describe one connection even when `Connection` does not list them.
-const HOP_BY_HOP: [HeaderName; 4] = [
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     TRANSFER_ENCODING,
@@ -24,7 +25,7 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
             .collect();
         if listed.contains(&UPGRADE) {
-            upgrade = headers.get(UPGRADE).cloned();
+            upgrade = headers.get(UPGRADE).filter(|protocol| is_websocket(protocol)).cloned();
         }
         headers.remove(CONNECTION);
         for name in listed {
@@ -39,6 +40,12 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     upgrade
+}
+
+/// The one protocol that is switched to. Behind any other, HTTP/2 above all, requests would go by that no layer has seen: no
+/// route, no authentication, no removed header.
+fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Asks this hop's neighbour for, or grants it, the switch to `protocol`.
@@ -103,6 +110,17 @@ mod tests {
             let mut headers = headers(&[("te", te), ("connection", "te")]);
             strip(&mut headers);
             assert_eq!(headers[TE], "trailers");
+        }
+    }
+
+    #[test]
+    fn nothing_but_websocket_is_switched_to() {
+        for protocol in ["h2c", "websocket, h2c", "HTTP/2.0", ""] {
+            let mut headers =
+                headers(&[("connection", "upgrade, http2-settings"), ("http2-settings", "AAMAAABk")]);
+            headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+            assert_eq!(strip(&mut headers), None, "{protocol}");
+            assert!(headers.is_empty(), "{headers:?}");
         }
     }
 

@@ -9,8 +9,10 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::deadline::Deadline;
 use super::malformed::check;
 use super::{Body, Failure, headers};
 use crate::drain::Lifecycle;
@@ -57,6 +59,10 @@ where
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         if let Err(failure) = check(&request) {
             return Box::pin(std::future::ready(Err(failure)));
+        }
+        // Read once, where it comes in: what is left is counted from here on, however long the layers below take.
+        if let Some(deadline) = Deadline::of(request.headers(), Instant::now()) {
+            request.extensions_mut().insert(deadline);
         }
         let asked = headers::strip(request.headers_mut()).filter(|_| request.version() == Version::HTTP_11);
         let switch = asked.map(|protocol| {

@@ -18,8 +18,8 @@ use crate::proxy::Failure;
 /// total, so that they get an answer that says what happened.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 /// How long what was sent may stay unacknowledged: a peer whose machine is gone says nothing more, and TCP alone would
-/// wait for a quarter of an hour.
-const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
+/// wait for a quarter of an hour. Not shorter, because it also counts while a peer that is well takes nothing (tcp(7)).
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(120);
 /// When a connection on which nothing happens is asked whether its peer is there, and how often again.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::{Either, Ready, ready};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Body as _;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ where
     pub(crate) fn serve(&mut self, mut request: Request<Body>, admitted: Admitted) -> Limited<S::Future> {
         let Admitted { low_priority, max_body, protected } = admitted;
         let now = Instant::now();
-        if Deadline::of(request.headers(), now).is_some_and(|deadline| deadline.instant() <= now) {
+        if request.extensions().get::<Deadline>().is_some_and(|deadline| deadline.instant() <= now) {
             return refused(Refusal::DeadlinePassed);
         }
         if let Some(limit) = max_body
@@ -74,7 +74,9 @@ where
             self.limiter.enter();
             Phase::Whole(now)
         } else {
-            let stall_limit = (!is_grpc(request.headers())).then_some(self.stall_limit);
+            // A stream of HTTP/2, whose pings tell whether its client is there.
+            let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
+            let stall_limit = (!grpc).then_some(self.stall_limit);
             let upload = Upload::new(Arc::clone(&self.limiter), now, max_body, stall_limit);
             request.body_mut().watch(Watch::new(Arc::clone(&upload), protected));
             Phase::Arriving(upload)
