@@ -2,6 +2,7 @@
 
 mod conditions;
 mod in_force;
+mod not_active;
 #[cfg(test)]
 mod tests;
 

@@ -10,12 +10,13 @@ use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
 use super::super::dereference::Input;
+use super::not_active::explained;
 use super::{Facts, is_applied};
 
 /// Begins the part of CallsResolved's message that names the callers whom this service doesn't accept.
 pub const REFUSED: &str = "refused callers: ";
 
-/// Fields or callers named in one message; the rest are counted.
+/// Callers named in one message; the rest are counted.
 const NAMED: usize = 8;
 
 /// Conditions by type; those with negative polarity are there only while they are True.
@@ -86,18 +87,15 @@ impl Conditions {
     /// Declared and not acted on yet: said plainly, and not held against the service. What has no condition of its own is
     /// said with InForce.
     pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
-        let fields = |parts: fn(Part) -> bool| -> Vec<&str> {
-            not_active.iter().filter(|found| parts(found.part)).map(|found| found.field.as_str()).collect()
-        };
-        let events = fields(|part| part == Part::Events);
-        let routes = fields(|part| matches!(part, Part::Gateway | Part::Canary));
-        for (type_, fields) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
-            if !fields.is_empty() {
-                self.set(type_, ConditionStatus::Unknown, "NotActive", not_acted_on(&fields));
+        let of = |parts: fn(Part) -> bool| explained(not_active.iter().filter(|found| parts(found.part)));
+        let events = of(|part| part == Part::Events);
+        let routes = of(|part| matches!(part, Part::Gateway | Part::Canary));
+        for (type_, message) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
+            if !message.is_empty() {
+                self.set(type_, ConditionStatus::Unknown, "NotActive", message);
             }
         }
-        let others = fields(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary));
-        self.of_in_force(facts, &others);
+        self.of_in_force(facts, &of(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary)));
     }
 
     pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {
@@ -231,12 +229,7 @@ fn list(keys: &[ChildKey]) -> String {
     names.join(", ")
 }
 
-pub(super) fn not_acted_on(fields: &[&str]) -> String {
-    let named: Vec<&str> = fields.iter().take(NAMED).copied().collect();
-    format!("accepted and not acted on by this version: {}{}", named.join(", "), more(fields.len()))
-}
-
-fn more(all: usize) -> String {
+pub(super) fn more(all: usize) -> String {
     let rest = all.saturating_sub(NAMED);
     if rest == 0 { String::new() } else { format!(" and {rest} more") }
 }
