@@ -1,6 +1,7 @@
 //! What a service declares and this version does not act on yet: accepted, and reported as not active.
 
 mod calls;
+mod gateway;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,11 @@ use goodgo_fleet::FleetView;
 pub enum Part {
     /// Publishing and subscribing.
     Events,
-    /// Routes from outside.
+    /// Routes that the pods serve at their gateway port, while no gateway leads there.
+    Route,
+    /// Routes that the pods keep closed, because the gateway should authenticate and none does.
+    ClosedRoute,
+    /// What only a gateway would do: settings of routes, and whole routes where the pods have no port for them.
     Gateway,
     /// The canary.
     Canary,
@@ -58,7 +63,9 @@ pub fn not_active(
     let collected = platform.tracing.is_some();
     let groups = [
         (Part::Events, events(spec)),
-        (Part::Gateway, gateway(spec)),
+        (Part::Route, gateway::open(service)),
+        (Part::ClosedRoute, gateway::closed(service)),
+        (Part::Gateway, gateway::unheeded(service)),
         (Part::Canary, when(spec.canary.is_some(), "spec.canary")),
         (Part::Scaling, when(consumer_lag, "spec.scaling.consumerLag")),
         (Part::Dependencies, when(platform.kafka.is_none() && needs_kafka(spec), "spec.dependencies.kafka")),
@@ -119,11 +126,6 @@ fn events(spec: &GoodGoServiceSpec) -> Vec<String> {
         events.publishes.iter().map(|publish| format!("spec.events.publishes[{}]", publish.topic));
     let subscribes = events.subscribes.iter().map(|topic| format!("spec.events.subscribes[{}]", topic.topic));
     publishes.chain(subscribes).collect()
-}
-
-fn gateway(spec: &GoodGoServiceSpec) -> Vec<String> {
-    let routes = spec.gateway.iter().flat_map(|gateway| &gateway.routes);
-    routes.map(|route| format!("spec.gateway.routes[{}]", route.name)).collect()
 }
 
 fn needs_kafka(spec: &GoodGoServiceSpec) -> bool {

@@ -89,13 +89,13 @@ impl Conditions {
     pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
         let of = |parts: fn(Part) -> bool| explained(not_active.iter().filter(|found| parts(found.part)));
         let events = of(|part| part == Part::Events);
-        let routes = of(|part| matches!(part, Part::Gateway | Part::Canary));
+        let routes = of(is_of_routes);
         for (type_, message) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
             if !message.is_empty() {
                 self.set(type_, ConditionStatus::Unknown, "NotActive", message);
             }
         }
-        self.of_in_force(facts, &of(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary)));
+        self.of_in_force(facts, &of(|part| part != Part::Events && !is_of_routes(part)));
     }
 
     pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {
@@ -207,6 +207,10 @@ impl Conditions {
             .map(|(type_, State { status, reason, message })| Condition {
                 type_: type_.as_str().to_owned(),
                 status,
+const fn is_of_routes(part: Part) -> bool {
+    matches!(part, Part::Route | Part::ClosedRoute | Part::Gateway | Part::Canary)
+}
+
                 reason,
                 message,
                 observed_generation: facts.input.service.generation,

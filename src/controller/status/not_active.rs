@@ -26,6 +26,12 @@ pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> S
 
 const fn why(part: Part) -> &'static str {
     match part {
+        Part::Route => {
+            "served at the pods' gateway port 14002, and this version derives no route at the gateway yet"
+        }
+        Part::ClosedRoute => {
+            "closed, because auth.at: Gateway needs a gateway that authenticates and this version sets up none"
+        }
         Part::Events | Part::Gateway | Part::Canary | Part::Scaling | Part::PreStop => {
             "accepted and not acted on by this version"
         }

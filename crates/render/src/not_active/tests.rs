@@ -123,3 +123,41 @@ fn traces_need_a_collector_and_metrics_somebody_who_fetches_them() {
     .unwrap();
     assert_eq!(said(&spec, &platform), ["Monitor spec.observability.metrics"]);
 }
+
+#[test]
+fn of_a_route_that_the_pods_serve_only_what_a_gateway_would_do_is_left_out() {
+    let route = json!({
+        "name": "all", "path": "/", "auth": {"none": {}}, "methods": ["GET"], "timeout": "1s", "maxBody": "1Mi",
+        "contentTypes": ["application/json"], "rateLimit": {"average": 1}, "cors": {"origins": ["*"]},
+        "retries": {"attempts": 2}, "compress": true, "inFlight": 1, "circuitBreaker": {}, "ipAllow": ["10.0.0.0/8"],
+        "headers": {"X-A": "b"}, "sticky": true,
+    });
+    let closed = json!({"name": "edge", "path": "/edge", "auth": {
+        "at": "Gateway", "forward": {"service": "iam", "path": "/verify"},
+    }});
+    let mut spec = json!({"gateway": {
+        "hosts": ["a.example"], "redirectFrom": ["b.example"], "tls": {"secret": "cert"}, "routes": [route, closed],
+    }});
+    let mut expected =
+        vec!["Route spec.gateway.routes[all]".to_owned(), "ClosedRoute spec.gateway.routes[edge]".to_owned()];
+    expected.push("Gateway spec.gateway.redirectFrom".to_owned());
+    let settings = [
+        "circuitBreaker",
+        "compress",
+        "cors",
+        "headers",
+        "inFlight",
+        "ipAllow",
+        "rateLimit",
+        "retries",
+        "sticky",
+    ];
+    expected.extend(settings.map(|field| format!("Gateway spec.gateway.routes[all].{field}")));
+    expected.push("Gateway spec.gateway.tls".to_owned());
+    assert_eq!(said(&spec, &PlatformConfig::default()), expected);
+
+    spec["runtime"] = json!({"enabled": false});
+    let expected = ["redirectFrom", "routes[all]", "routes[edge]", "tls"];
+    let expected = expected.map(|field| format!("Gateway spec.gateway.{field}"));
+    assert_eq!(said(&spec, &PlatformConfig::default()), expected, "no port of the runtime serves them");
+}
