@@ -59,7 +59,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
             conditions.of_not_active(not_active, facts);
         }
     }
-    conditions.of_rollout(facts.rollout);
+    conditions.of_rollout(facts.rollout, &facts.input.service.key.name);
     conditions.of_calls(&calls);
     conditions.of_refused_callers(facts.input);
     let ready = conditions.ready(facts);

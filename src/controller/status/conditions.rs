@@ -98,7 +98,7 @@ impl Conditions {
         self.of_in_force(facts, &of(|part| part != Part::Events && !is_of_routes(part)));
     }
 
-    pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {
+    pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>, service: &str) {
         use ConditionType::{Stalled, WorkloadAvailable};
         let Some(rollout) = rollout else {
             let message = "the Deployment is not there yet";
@@ -126,7 +126,11 @@ impl Conditions {
             (Some(failure), false) => {
                 self.set(WorkloadAvailable, ConditionStatus::False, "ReplicaFailure", &**failure);
             }
-            (None, false) => self.set(WorkloadAvailable, ConditionStatus::False, "Unavailable", counted),
+            (None, false) => {
+                let message =
+                    format!("{counted}: look at `kubectl describe pods -l goodgo.io/service={service}`");
+                self.set(WorkloadAvailable, ConditionStatus::False, "Unavailable", message);
+            }
         }
     }
 

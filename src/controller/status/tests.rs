@@ -90,7 +90,8 @@ fn pods_on_their_way_are_said_and_counted() {
     let expected =
         ["Ready=False/Unavailable", "Progressing=True/RollingOut", "WorkloadAvailable=False/Unavailable"];
     assert_eq!(said(&status), expected);
-    assert_eq!(status.summary.unwrap().message, "1 of 3 pods are available");
+    let message = "1 of 3 pods are available: look at `kubectl describe pods -l goodgo.io/service=a`";
+    assert_eq!(status.summary.unwrap().message, message);
 }
 
 #[test]
