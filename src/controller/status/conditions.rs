@@ -9,15 +9,11 @@ use goodgo_render::{NotActive, Part};
 use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
-use super::super::dereference::Input;
 use super::not_active::explained;
 use super::{Facts, is_applied};
 
-/// Begins the part of CallsResolved's message that names the callers whom this service doesn't accept.
-pub const REFUSED: &str = "refused callers: ";
-
-/// Callers named in one message; the rest are counted.
-const NAMED: usize = 8;
+/// Names of one kind in one message; the rest are counted.
+pub(super) const NAMED: usize = 8;
 
 /// Conditions by type; those with negative polarity are there only while they are True.
 #[derive(Default)]
@@ -152,17 +148,8 @@ impl Conditions {
         }
     }
 
-    /// Said to people at this side as well, and not held against the callee: refusing is its right.
-    pub(super) fn of_refused_callers(&mut self, input: &Input) {
-        let refused = &input.view.refused;
-        if refused.is_empty() {
-            return;
-        }
-        let namespace = &input.service.key.namespace;
-        let named = refused.iter().take(NAMED);
-        let named: Vec<String> =
-            named.map(|(caller, why)| format!("{} ({why})", caller.seen_from(namespace))).collect();
-        let message = format!("{REFUSED}{}{}", named.join(", "), more(refused.len()));
+    /// Said beside what stands of the service's own calls, and never a reason against it.
+    pub(super) fn add_to_calls(&mut self, message: &str) {
         let state = self.0.entry(ConditionType::CallsResolved).or_insert_with(|| State {
             status: ConditionStatus::True,
             reason: "Resolved".to_owned(),
@@ -211,10 +198,6 @@ impl Conditions {
             .map(|(type_, State { status, reason, message })| Condition {
                 type_: type_.as_str().to_owned(),
                 status,
-const fn is_of_routes(part: Part) -> bool {
-    matches!(part, Part::Route | Part::ClosedRoute | Part::Gateway | Part::Canary)
-}
-
                 reason,
                 message,
                 observed_generation: facts.input.service.generation,
@@ -222,6 +205,10 @@ const fn is_of_routes(part: Part) -> bool {
             })
             .collect()
     }
+}
+
+const fn is_of_routes(part: Part) -> bool {
+    matches!(part, Part::Route | Part::ClosedRoute | Part::Gateway | Part::Canary)
 }
 
 fn is_bad(type_: ConditionType, status: ConditionStatus) -> bool {
@@ -237,6 +224,7 @@ fn list(keys: &[ChildKey]) -> String {
     names.join(", ")
 }
 
+/// How many of `all` are not named.
 pub(super) fn more(all: usize) -> String {
     let rest = all.saturating_sub(NAMED);
     if rest == 0 { String::new() } else { format!(" and {rest} more") }

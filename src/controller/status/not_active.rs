@@ -2,10 +2,7 @@
 
 use goodgo_render::{NotActive, Part};
 
-use super::conditions::more;
-
-/// Fields named of one group; the rest are counted.
-const NAMED: usize = 8;
+use super::conditions::{NAMED, more};
 
 /// One clause for each reason, in the order of the groups; empty when nothing is found.
 pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> String {
@@ -26,14 +23,14 @@ pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> S
 
 const fn why(part: Part) -> &'static str {
     match part {
+        Part::Events | Part::Gateway | Part::Canary | Part::Scaling | Part::PreStop => {
+            "accepted and not acted on by this version"
+        }
         Part::Route => {
             "served at the pods' gateway port 14002, and this version derives no route at the gateway yet"
         }
         Part::ClosedRoute => {
             "closed, because auth.at: Gateway needs a gateway that authenticates and this version sets up none"
-        }
-        Part::Events | Part::Gateway | Part::Canary | Part::Scaling | Part::PreStop => {
-            "accepted and not acted on by this version"
         }
         Part::Dependencies => "not acted on because the platform has no Kafka",
         Part::Runtime => "needs the runtime, which does not stand before this app",
