@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use goodgo_render::{PlatformConfig, Violation};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
 
@@ -51,7 +51,17 @@ pub enum ConfigError {
 /// # Errors
 /// [`ConfigError`], with everything that is wrong.
 pub fn load(path: &Path) -> Result<PlatformConfig, ConfigError> {
-    parse(path, &read(path)?)
+    let config = parse(path, &read(path)?)?;
+    warn_of_what_waits(&config);
+    Ok(config)
+}
+
+/// One line for all that is set for a later version, so that nobody waits for its effect.
+fn warn_of_what_waits(config: &PlatformConfig) {
+    let fields = config.not_acted_on();
+    if !fields.is_empty() {
+        warn!(fields = fields.join(", "), "accepted and not acted on by this version");
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -114,6 +124,7 @@ impl Follower {
             // What is in force already, in other words.
             Ok(config) if config == **self.current.load() => None,
             Ok(config) => {
+                warn_of_what_waits(&config);
                 let before = self.current.swap(Arc::new(config));
                 info!(path = %self.path.display(), "loaded the changed configuration");
                 self.metrics.config_reloaded("ok");

@@ -115,7 +115,10 @@ async fn derive(input: &Input, context: &Context) -> Outcome {
         Err(violations) => return Outcome::Invalid(violations),
     };
     match enact(&valid, input, context).await {
-        Ok(children) => Outcome::Applied { children, not_active: not_active(&valid, &input.platform) },
+        Ok(children) => {
+            let not_active = not_active(&valid, &input.view, &input.platform);
+            Outcome::Applied { children, not_active }
+        }
         Err(error) => Outcome::Failed(error),
     }
 }

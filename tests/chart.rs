@@ -78,6 +78,9 @@ fn a_mistake_in_the_values_is_refused() {
     for (set, says) in [
         ("config.enviroment=local", "additional properties 'enviroment' not allowed"),
         ("config.environment=test", "value must be one of"),
+        ("config.dns.port=53", "additional properties 'port' not allowed"),
+        ("config.kafka.brokers.ports={kafka}", "got string, want integer"),
+        ("runtime.image.pullPolicy=Always", "additional properties 'pullPolicy' not allowed"),
         ("replicas=none", "got string, want integer"),
     ] {
         let output = helm(&["--set", set]);

@@ -1,7 +1,9 @@
 //! The status of a service, computed from what was applied and seen. Pure: equal facts give equal statuses.
 
+mod callers;
 mod conditions;
 mod in_force;
+mod not_active;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +13,7 @@ use goodgo_api::conditions::{ConditionStatus, ConditionType};
 use goodgo_api::status::{CallStatus, PartState, ReplicaStatus, RouteStatus, Summary, TopicStatus};
 use goodgo_api::{GoodGoServiceStatus, Protocol};
 
-pub use self::conditions::REFUSED;
+pub use self::callers::REFUSED;
 use self::conditions::{Conditions, State};
 use super::child::Rollout;
 use super::dereference::Input;
@@ -58,8 +60,9 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
             conditions.of_not_active(not_active, facts);
         }
     }
-    conditions.of_rollout(facts.rollout);
+    conditions.of_rollout(facts.rollout, &facts.input.service.key.name);
     conditions.of_calls(&calls);
+    conditions.of_shared_identities(facts.input);
     conditions.of_refused_callers(facts.input);
     let ready = conditions.ready(facts);
     let summary = summary(facts, &ready, &calls);

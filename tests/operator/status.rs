@@ -17,7 +17,8 @@ pub async fn ready_follows_the_workload(world: World) {
     world.service(namespace, "a", &json!({"replicas": 2}));
     let unavailable =
         world.until_condition(namespace, "a", ConditionType::Ready, "False", "Unavailable").await;
-    assert_eq!(unavailable.message, "0 of 2 pods are available");
+    let message = "0 of 2 pods are available: look at `kubectl describe pods -l goodgo.io/service=a`";
+    assert_eq!(unavailable.message, message);
     world.pods_are_ready(namespace, "a").await;
     let ready = world.until_condition(namespace, "a", ConditionType::Ready, "True", "Ready").await;
     let service = world.get::<GoodGoService>(namespace, "a").await.unwrap();

@@ -120,6 +120,24 @@ impl PlatformConfig {
         format!("goodgo.io/{}/{}/{}", self.identity.cluster_id, callee.namespace, callee.name)
     }
 
+    /// Paths of what is set and not acted on by this version; a value that equals its default is not named.
+    #[must_use]
+    pub fn not_acted_on(&self) -> Vec<&'static str> {
+        let defaults = GatewayConfig::default();
+        let GatewayConfig { pods: _, domains, entry_points, default_issuer } = &self.gateway;
+        let security = |kafka: &KafkaConfig| kafka.security != KafkaSecurity::default();
+        let fields = [
+            ("gateway.domains[].entryPoints", domains.iter().any(|domain| !domain.entry_points.is_empty())),
+            ("gateway.entryPoints", *entry_points != defaults.entry_points),
+            ("gateway.defaultIssuer", default_issuer.is_some()),
+            ("kafka.topicPrefix", self.kafka.as_ref().is_some_and(|kafka| !kafka.topic_prefix.is_empty())),
+            ("kafka.security", self.kafka.as_ref().is_some_and(security)),
+            ("rateLimitStore", self.rate_limit_store.is_some()),
+            ("mesh", self.mesh != Mesh::default()),
+        ];
+        fields.into_iter().filter(|(_, set)| *set).map(|(path, _)| path).collect()
+    }
+
     /// Checks what the types alone can't hold.
     ///
     /// # Errors
@@ -238,6 +256,25 @@ mod tests {
         };
         let paths: Vec<_> = bad.validate().unwrap_err().into_iter().map(|violation| violation.path).collect();
         assert_eq!(paths, ["privateRanges[1]", "clusterDomain", "tracing", "tracing.otlpEndpoint"]);
+    }
+
+    #[test]
+    fn what_is_set_for_a_later_version_is_named() {
+        assert_eq!(PlatformConfig::default().not_acted_on(), [""; 0]);
+        let text = "mesh: linkerd\nrateLimitStore: {endpoints: ['redis:6379']}\n\
+                    kafka: {bootstrap: ['kafka:9092'], brokers: {}, topicPrefix: test., security: {tls: true}}\n\
+                    gateway: {entryPoints: [web], defaultIssuer: ca, domains: [{domain: a.example, entryPoints: [web]}]}";
+        let platform: PlatformConfig = serde_saphyr::from_str(text).unwrap();
+        let expected = [
+            "gateway.domains[].entryPoints",
+            "gateway.entryPoints",
+            "gateway.defaultIssuer",
+            "kafka.topicPrefix",
+            "kafka.security",
+            "rateLimitStore",
+            "mesh",
+        ];
+        assert_eq!(platform.not_acted_on(), expected);
     }
 
     #[test]

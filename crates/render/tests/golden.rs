@@ -51,6 +51,19 @@ fn golden_manifests_have_no_drift() {
     );
 }
 
+/// Left out of the file, its path would fall to the next wider route; listed, it has to lead nowhere.
+#[test]
+fn a_route_that_the_gateway_should_authenticate_is_listed_and_closed() {
+    let case = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gateway"));
+    let objects = case.children().objects().unwrap();
+    let file = objects.iter().find_map(|child| child.object["data"]["runtime.json"].as_str()).unwrap();
+    let config = goodgo_runtime_config::parse(file.as_bytes()).unwrap();
+    let auth = &config.inbound.routes.iter().find(|route| route.name == "edge").unwrap().auth;
+    assert!(!auth.none && auth.jwt.is_none(), "{auth:?}");
+    let asked = &config.calls[&auth.forward.as_ref().unwrap().call];
+    assert!(asked.target.is_none() && asked.unavailable.is_some(), "{asked:?}");
+}
+
 #[test]
 fn there_are_cases() {
     assert!(cases().len() >= 20, "only {} golden cases", cases().len());

@@ -9,14 +9,11 @@ use goodgo_render::{NotActive, Part};
 use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
-use super::super::dereference::Input;
+use super::not_active::explained;
 use super::{Facts, is_applied};
 
-/// Begins the part of CallsResolved's message that names the callers whom this service doesn't accept.
-pub const REFUSED: &str = "refused callers: ";
-
-/// Fields or callers named in one message; the rest are counted.
-const NAMED: usize = 8;
+/// Names of one kind in one message; the rest are counted.
+pub(super) const NAMED: usize = 8;
 
 /// Conditions by type; those with negative polarity are there only while they are True.
 #[derive(Default)]
@@ -86,21 +83,18 @@ impl Conditions {
     /// Declared and not acted on yet: said plainly, and not held against the service. What has no condition of its own is
     /// said with InForce.
     pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
-        let fields = |parts: fn(Part) -> bool| -> Vec<&str> {
-            not_active.iter().filter(|found| parts(found.part)).map(|found| found.field.as_str()).collect()
-        };
-        let events = fields(|part| part == Part::Events);
-        let routes = fields(|part| matches!(part, Part::Gateway | Part::Canary));
-        for (type_, fields) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
-            if !fields.is_empty() {
-                self.set(type_, ConditionStatus::Unknown, "NotActive", not_acted_on(&fields));
+        let of = |parts: fn(Part) -> bool| explained(not_active.iter().filter(|found| parts(found.part)));
+        let events = of(|part| part == Part::Events);
+        let routes = of(is_of_routes);
+        for (type_, message) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
+            if !message.is_empty() {
+                self.set(type_, ConditionStatus::Unknown, "NotActive", message);
             }
         }
-        let others = fields(|part| !matches!(part, Part::Events | Part::Gateway | Part::Canary));
-        self.of_in_force(facts, &others);
+        self.of_in_force(facts, &of(|part| part != Part::Events && !is_of_routes(part)));
     }
 
-    pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>) {
+    pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>, service: &str) {
         use ConditionType::{Stalled, WorkloadAvailable};
         let Some(rollout) = rollout else {
             let message = "the Deployment is not there yet";
@@ -128,7 +122,11 @@ impl Conditions {
             (Some(failure), false) => {
                 self.set(WorkloadAvailable, ConditionStatus::False, "ReplicaFailure", &**failure);
             }
-            (None, false) => self.set(WorkloadAvailable, ConditionStatus::False, "Unavailable", counted),
+            (None, false) => {
+                let message =
+                    format!("{counted}: look at `kubectl describe pods -l goodgo.io/service={service}`");
+                self.set(WorkloadAvailable, ConditionStatus::False, "Unavailable", message);
+            }
         }
     }
 
@@ -150,17 +148,8 @@ impl Conditions {
         }
     }
 
-    /// Said to people at this side as well, and not held against the callee: refusing is its right.
-    pub(super) fn of_refused_callers(&mut self, input: &Input) {
-        let refused = &input.view.refused;
-        if refused.is_empty() {
-            return;
-        }
-        let namespace = &input.service.key.namespace;
-        let named = refused.iter().take(NAMED);
-        let named: Vec<String> =
-            named.map(|(caller, why)| format!("{} ({why})", caller.seen_from(namespace))).collect();
-        let message = format!("{REFUSED}{}{}", named.join(", "), more(refused.len()));
+    /// Said beside what stands of the service's own calls, and never a reason against it.
+    pub(super) fn add_to_calls(&mut self, message: &str) {
         let state = self.0.entry(ConditionType::CallsResolved).or_insert_with(|| State {
             status: ConditionStatus::True,
             reason: "Resolved".to_owned(),
@@ -218,6 +207,10 @@ impl Conditions {
     }
 }
 
+const fn is_of_routes(part: Part) -> bool {
+    matches!(part, Part::Route | Part::ClosedRoute | Part::Gateway | Part::Canary)
+}
+
 fn is_bad(type_: ConditionType, status: ConditionStatus) -> bool {
     match type_.polarity() {
         Polarity::Positive => status == ConditionStatus::False,
@@ -231,12 +224,8 @@ fn list(keys: &[ChildKey]) -> String {
     names.join(", ")
 }
 
-pub(super) fn not_acted_on(fields: &[&str]) -> String {
-    let named: Vec<&str> = fields.iter().take(NAMED).copied().collect();
-    format!("accepted and not acted on by this version: {}{}", named.join(", "), more(fields.len()))
-}
-
-fn more(all: usize) -> String {
+/// How many of `all` are not named.
+pub(super) fn more(all: usize) -> String {
     let rest = all.saturating_sub(NAMED);
     if rest == 0 { String::new() } else { format!(" and {rest} more") }
 }

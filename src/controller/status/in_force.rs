@@ -4,11 +4,11 @@ use goodgo_api::conditions::{Condition, ConditionStatus, ConditionType};
 
 use super::super::in_force::Verdict;
 use super::Facts;
-use super::conditions::{Conditions, not_acted_on};
+use super::conditions::Conditions;
 
 impl Conditions {
-    /// `waiting`: declared fields without a condition of their own that are not acted on yet.
-    pub(super) fn of_in_force(&mut self, facts: &Facts<'_>, waiting: &[&str]) {
+    /// `waiting`: what is declared, has no condition of its own and is not acted on, in words.
+    pub(super) fn of_in_force(&mut self, facts: &Facts<'_>, waiting: &str) {
         use ConditionStatus::{False, True, Unknown};
         let verdict = facts.in_force.as_ref().map(|(verdict, _)| verdict);
         if let (Some(Verdict::Unasked), Some(said)) = (verdict, said_before(facts)) {
@@ -44,7 +44,7 @@ impl Conditions {
         };
         if !waiting.is_empty() {
             let separator = if message.is_empty() { "" } else { "; " };
-            message = format!("{message}{separator}{}", not_acted_on(waiting));
+            message = format!("{message}{separator}{waiting}");
         }
         self.set(ConditionType::InForce, status, reason, message);
     }

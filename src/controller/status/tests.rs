@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use goodgo_api::GoodGoService;
 use goodgo_api::conditions::Condition;
-use goodgo_fleet::{Declaration, Fleet, Refusal, ServiceKey};
+use goodgo_fleet::{Declaration, Fleet, Identity, Refusal, ServiceKey};
 use goodgo_render::{ChildKind, NotActive, Part, PlatformConfig, Violation};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -90,7 +90,8 @@ fn pods_on_their_way_are_said_and_counted() {
     let expected =
         ["Ready=False/Unavailable", "Progressing=True/RollingOut", "WorkloadAvailable=False/Unavailable"];
     assert_eq!(said(&status), expected);
-    assert_eq!(status.summary.unwrap().message, "1 of 3 pods are available");
+    let message = "1 of 3 pods are available: look at `kubectl describe pods -l goodgo.io/service=a`";
+    assert_eq!(status.summary.unwrap().message, message);
 }
 
 #[test]
@@ -154,6 +155,30 @@ fn a_refused_caller_is_named_at_the_callee_and_does_not_gate() {
         status.conditions[2].message,
         "no calls are declared; refused callers: b (CallerNotListed), web/c (NamespaceNotListed)"
     );
+}
+
+#[test]
+fn accepted_callers_of_one_service_account_are_named_at_the_callee() {
+    let mut input = input(json!({"image": "demo:1"}));
+    let identity = |account: &str, proven| Identity { service_account: account.to_owned(), proven };
+    let callers = [("b", identity("web", true)), ("c", identity("web", true)), ("d", identity("d", true))];
+    input.view.callers.extend(callers.map(|(name, identity)| (ServiceKey::new("shop", name), identity)));
+    // The same name elsewhere is another subject, and who proves nothing has none.
+    input.view.callers.insert(ServiceKey::new("else", "e"), identity("web", true));
+    input.view.callers.insert(ServiceKey::new("shop", "f"), identity("d", false));
+    input.view.refused.insert(ServiceKey::new("shop", "g"), Refusal::CallerNotListed);
+    let message_of = |input: &Input| {
+        let status = status_of(input, &applied(Applied::default()), Some(&rollout(1, 1)));
+        assert_eq!(said(&status)[0], "Ready=True/Ready");
+        status.conditions[2].message.clone()
+    };
+    assert_eq!(
+        message_of(&input),
+        "no calls are declared; callers that share an identity and all count as the first: b, c \
+         (ServiceAccount web); refused callers: g (CallerNotListed)"
+    );
+    input.object = minimal().object;
+    assert_eq!(message_of(&input), "no calls are declared; refused callers: g (CallerNotListed)");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where each call leads, and its policy: what is not set of a call to a GoodGoService has the API's defaults, retries
 //! and breaker included; an external call has neither unless it says so.
 
-use super::milliseconds;
+use super::{inbound, milliseconds};
 use crate::platform::PlatformConfig;
 use crate::validate::ValidatedService;
 use crate::{calls, names};
@@ -21,7 +21,7 @@ pub(super) fn calls(
 ) -> BTreeMap<String, runtime::Call> {
     let listeners = calls::listeners(service, fleet);
     let spec = service.spec();
-    let asked = super::inbound::asked_calls(spec, service.namespace());
+    let asked = inbound::asked_calls(spec, service.namespace());
     let internal = spec.calls.iter().map(|call| {
         let name = call.name().0;
         let to = internal(service.key(), fleet.calls.get(&name), platform);
@@ -30,7 +30,16 @@ pub(super) fn calls(
     let external = spec.external_calls.iter().map(|call| (call.name.0.clone(), external(call)));
     // A call that a route's authentication asks stays listed in any case, so that the route is closed and not unknown.
     let through = |name: &String| listeners.contains_key(name) || asked.contains(name);
-    internal.chain(external).filter(|(name, _)| through(name)).collect()
+    let declared = internal.chain(external).filter(|(name, _)| through(name));
+    declared.chain(closed(service)).collect()
+}
+
+/// What closed routes ask: a call that can't be made, so that they answer 503 and say why.
+fn closed(service: &ValidatedService) -> Option<(String, runtime::Call)> {
+    let closed = service.runtime_on_port() && inbound::has_closed(service.spec());
+    let message =
+        "the route is to be authenticated at the gateway, which this version does not set up: use at: Pod";
+    closed.then(|| (inbound::CLOSED.to_owned(), runtime::Call::unavailable("NotAtGateway", message)))
 }
 
 fn internal(caller: &ServiceKey, call: Option<&CallView>, platform: &PlatformConfig) -> runtime::Call {

@@ -66,10 +66,20 @@ fn route(route: &api::Route, spec: &GoodGoServiceSpec, namespace: &str) -> Route
     }
 }
 
-/// What the pod asks for; nothing where the gateway has asked already.
+/// Name of the call that closed routes ask. No call of a service can have it: names have no double hyphen.
+pub(super) const CLOSED: &str = "gateway--auth";
+
+/// Whether the gateway should authenticate. Nothing at the gateway does in this version, so nobody is let in.
+pub(crate) fn is_closed(auth: &api::Auth) -> bool {
+    auth.at == Some(AuthAt::Gateway)
+}
+
+/// What the pod asks for. A closed route asks a call that leads nowhere; left out, its path would fall to the next wider
+/// route, which may be open to everybody.
 fn auth(auth: &api::Auth, spec: &GoodGoServiceSpec, namespace: &str) -> RouteAuth {
-    if auth.at == Some(AuthAt::Gateway) {
-        return RouteAuth { none: true, ..RouteAuth::default() };
+    if is_closed(auth) {
+        let nobody = ForwardAuth { call: CLOSED.to_owned(), path: "/".to_owned(), headers: Vec::new() };
+        return RouteAuth { forward: Some(nobody), ..RouteAuth::default() };
     }
     let api::Auth { forward, jwt, none, at: _ } = auth;
     RouteAuth {
@@ -104,11 +114,17 @@ pub(crate) fn call_to(
     leading.map(|call| call.name().0).min()
 }
 
-/// Names of the calls by which routes are authenticated.
+/// Names of the calls by which the pod has its routes authenticated.
 pub(super) fn asked_calls(spec: &GoodGoServiceSpec, namespace: &str) -> BTreeSet<String> {
     let routes = spec.gateway.iter().flat_map(|gateway| &gateway.routes);
-    let forwards = routes.filter_map(|route| route.auth.forward.as_ref());
+    let asked = routes.filter(|route| !is_closed(&route.auth));
+    let forwards = asked.filter_map(|route| route.auth.forward.as_ref());
     forwards.filter_map(|forward| call_to(forward, spec, namespace)).collect()
+}
+
+/// Whether one of the routes is closed.
+pub(super) fn has_closed(spec: &GoodGoServiceSpec) -> bool {
+    spec.gateway.iter().flat_map(|gateway| &gateway.routes).any(|route| is_closed(&route.auth))
 }
 
 /// Paths that the runtime alone may deliver events to.

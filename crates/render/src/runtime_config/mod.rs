@@ -51,6 +51,6 @@ const fn protocol(protocol: Protocol) -> runtime::Protocol {
 }
 
 /// What can't be read becomes 0, which the runtime's bounds refuse and validation therefore reports.
-fn milliseconds(duration: &Duration) -> Milliseconds {
+pub(crate) fn milliseconds(duration: &Duration) -> Milliseconds {
     duration.to_std().ok().and_then(|time| u64::try_from(time.as_millis()).ok()).unwrap_or_default()
 }

@@ -50,7 +50,7 @@ fn check_route(route: &Route, key: &ServiceKey, spec: &GoodGoServiceSpec, report
     if !spec.runtime_enabled() && pod_alone {
         report.add(
             &format!("{path}.auth"),
-            "the runtime is off, and nothing in the pod could check it: switch the runtime on, or use forward with at: Gateway",
+            "the runtime is off, and nothing in the pod could check it: switch the runtime on",
         );
     }
     let in_the_pod = spec.runtime_enabled() && route.auth.at != Some(AuthAt::Gateway);
@@ -59,10 +59,7 @@ fn check_route(route: &Route, key: &ServiceKey, spec: &GoodGoServiceSpec, report
     {
         report.add(
             &format!("{path}.auth.forward.service"),
-            &format!(
-                "the pod asks {} as one of its calls: declare it in spec.calls, or write at: Gateway",
-                forward.service
-            ),
+            &format!("the pod asks {} as one of its calls: declare it in spec.calls", forward.service),
         );
     }
 }

@@ -46,7 +46,7 @@ impl Case {
         if let Some(job) = children.deployment_waits_for() {
             writeln!(text, "# the Deployment waits for: {job}").unwrap();
         }
-        for part in not_active(&self.validated(), &self.platform) {
+        for part in not_active(&self.validated(), &self.view(), &self.platform) {
             writeln!(text, "# not active: {}", part.field).unwrap();
         }
         let objects: Vec<Value> = children.objects().unwrap().into_iter().map(|child| child.object).collect();
