@@ -10,10 +10,20 @@ struct Need {
     program: &'static str,
     package: &'static str,
     why: &'static str,
+    /// Arguments with which it ends well only when it is whole: Debian cuts some programs in two packages.
+    probe: &'static [&'static str],
 }
 
 const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
-    Need { program, package, why }
+    Need { program, package, why, probe: &[] }
+}
+
+impl Need {
+    fn is_there(&self) -> bool {
+        let found =
+            if self.program.starts_with('/') { Path::new(self.program).exists() } else { has(self.program) };
+        found && (self.probe.is_empty() || run(self.program, self.probe).is_ok())
+    }
 }
 
 /// What every command here needs.
@@ -49,7 +59,11 @@ const TESTS: [Need; 7] = [
     ),
     need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
     need("npm", "npm", "installs axios"),
-    need("python3", "python3-venv", "runs the clients requests and httpx"),
+    // Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
+    Need {
+        probe: &["-c", "import ensurepip, venv"],
+        ..need("python3", "python3-venv", "runs the clients requests and httpx")
+    },
 ];
 
 /// What the benches run beside the product.
@@ -163,10 +177,7 @@ fn parse_go(version: &str) -> Option<(u32, u32, u32)> {
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
-    let there = |need: &Need| {
-        if need.program.starts_with('/') { Path::new(need.program).exists() } else { has(need.program) }
-    };
-    needs.iter().filter(|need| !there(need)).collect()
+    needs.iter().filter(|need| !need.is_there()).collect()
 }
 
 fn list(needs: &[&Need]) -> String {
@@ -225,6 +236,16 @@ mod tests {
         assert!(parse_go("go1.9.7") < Some(GO));
         assert_eq!(parse_go("go1.27 X:nocoverageredesign"), Some((1, 27, 0)));
         assert_eq!(parse_go("devel"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_there_by_half_is_missing() {
+        const PART: Need = need("sh", "dash", "runs");
+        static NEEDS: [Need; 2] = [
+            Need { probe: &["-c", "exit 0"], ..PART },
+            Need { probe: &["-c", "exit 1"], why: "runs by half", ..PART },
+        ];
+        assert_eq!(list(&missing(&NEEDS)), "  sh: runs by half");
     }
 
     #[test]
