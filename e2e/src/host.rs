@@ -1,7 +1,10 @@
 //! What this machine has, and how what is missing is had.
 
+mod daemons;
+
 use crate::progress::{Step, say};
 use anyhow::{Context, Result, bail};
+use daemons::NoDaemons;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -203,6 +206,8 @@ fn install(needs: &[&Need]) -> Result<()> {
         }
         Ok(())
     };
+    // What is needed here is started by the cluster and the tests themselves, with their own settings and ports.
+    let _no_daemons = NoDaemons::begin()?;
     apt(&["update"])?;
     apt(&[&["install"], packages.as_slice()].concat())?;
     step.done("installed");
