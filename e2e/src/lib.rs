@@ -25,6 +25,7 @@ pub mod process;
 pub mod product;
 pub mod progress;
 pub mod scenario;
+pub mod test_run;
 pub mod tools;
 pub mod workload;
 

@@ -5,6 +5,7 @@ use goodgo_e2e::cluster::{Cluster, Lifetime, Wanted};
 use goodgo_e2e::host;
 use goodgo_e2e::plan::{Nodes, Options};
 use goodgo_e2e::progress::say;
+use goodgo_e2e::test_run::{CLUSTER, TestRun};
 
 /// Which cluster.
 #[derive(Debug, clap::Args)]
@@ -62,6 +63,8 @@ pub(crate) async fn up(arguments: &Arguments) -> Result<()> {
 }
 
 pub(crate) fn down(name: &Name) -> Result<()> {
+    // The test cluster belongs to its test run: only what a run left behind is removed.
+    let _mine = (name.name == CLUSTER).then(TestRun::begin).transpose()?;
     Cluster::down(&name.name)?;
     say(&format!("cluster {} is gone", name.name));
     Ok(())
