@@ -244,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_check_asks_for_the_same_versions() {
+        let first = include_str!("../bootstrap");
+        let (major, minor, patch) = GO;
+        assert!(first.contains(&format!("\ngo={major}.{minor}.{patch}\n")), "{first}");
+        let rust = env!("CARGO_PKG_RUST_VERSION");
+        assert!(first.contains(&format!("at_least \"${{version:-0}}\" {rust} ")), "{first}");
+    }
+
+    #[test]
     fn a_program_that_is_there_by_half_is_missing() {
         const PART: Need = need("sh", "dash", "runs");
         static NEEDS: [Need; 2] = [
