@@ -17,7 +17,7 @@ mod network;
 mod record;
 
 pub use inside::{init, outer, supervise};
-pub use leftovers::leftovers;
+pub use leftovers::{leftovers, leftovers_of_checkout};
 pub use record::Record;
 
 use crate::kubectl::Kubectl;
