@@ -17,8 +17,8 @@ pub fn leftovers() -> Result<Vec<String>> {
     found()
 }
 
-/// The same, as far as it can be this checkout's. What does not bear its cluster's name counts
-/// only when there is no cluster on the machine that it could belong to.
+/// The same, as far as it is this checkout's. Kernel settings bear no cluster's name: they count when there is
+/// no cluster on the machine that could need them. Links neither, but none outlives its network namespace.
 ///
 /// # Errors
 /// When a record can't be read.
@@ -34,7 +34,7 @@ fn is_mine(thing: &str, suffix: &str, alone: bool) -> bool {
     match thing.split_once("goodgo-") {
         // A mount's place goes on below the cluster's folder.
         Some((_, name)) => name.split('/').any(|word| word.ends_with(suffix)),
-        None => alone,
+        None => alone && !thing.starts_with("network link"),
     }
 }
 
@@ -95,8 +95,9 @@ mod tests {
         assert!(mine("mount /var/lib/goodgo/goodgo-test-aaa111/pods/one", false));
         assert!(!mine("mount /var/lib/goodgo/goodgo-test-bbb222/pods/one", true));
         assert!(!mine("folder /var/lib/goodgo/goodgo-test-bbb222", true));
-        // Has no name: another checkout's cluster may be the one that needs it.
-        assert!(!mine("network link goodgo7", false));
-        assert!(mine("network link goodgo7", true));
+        let settings = "changed kernel settings, remembered in /var/lib/goodgo/machine.json";
+        assert!(!mine(settings, false), "another checkout's cluster may need them");
+        assert!(mine(settings, true));
+        assert!(!mine("network link goodgo7", true));
     }
 }
