@@ -25,7 +25,7 @@ use std::process::ExitCode;
     after_help = "\
 Begin with:   goodgo-dev demo                    everything, ending with a real call through two services
 Then:         export KUBECONFIG=.cluster/dev/kubeconfig; kubectl get goodgoservices -A
-In the end:   goodgo-dev down
+In the end:   goodgo-dev down                    (make demo and make down are these two)
 
 Parts are built once and kept in ${GOODGO_CACHE:-~/.cache/goodgo}; clusters live in /var/lib/goodgo."
 )]

@@ -2,7 +2,7 @@
 
 use super::up::{Name, Settings};
 use anyhow::{Context, Result, bail};
-use goodgo_e2e::cluster::Cluster;
+use goodgo_e2e::cluster::{Cluster, down_command};
 use goodgo_e2e::kubectl::Kubectl;
 use goodgo_e2e::plan::Nodes;
 use goodgo_e2e::product::Images;
@@ -185,7 +185,7 @@ Try:
 When done: {}",
         cluster.kubeconfig().display(),
         super::parts::folder()?.display(),
-        if name == "dev" { "make down".to_owned() } else { format!("goodgo-dev down --name {name}") },
+        down_command(name),
     );
     Ok(())
 }

@@ -28,14 +28,14 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
         println!("nothing is left behind");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("`goodgo-dev down` removes it");
+    println!("`make down` removes it");
     Ok(if only { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn show() -> Result<()> {
     let records = Record::all()?;
     if records.is_empty() {
-        println!("no cluster on this machine; `goodgo-dev up` starts one");
+        println!("no cluster on this machine; `make demo` starts one");
     }
     for record in records {
         let plan = &record.plan;

@@ -1,7 +1,7 @@
 //! `goodgo-dev up` and `down`.
 
 use anyhow::Result;
-use goodgo_e2e::cluster::{Cluster, Lifetime, Wanted};
+use goodgo_e2e::cluster::{Cluster, DEFAULT, Lifetime, Wanted, down_command};
 use goodgo_e2e::host;
 use goodgo_e2e::plan::{Nodes, Options};
 use goodgo_e2e::progress::say;
@@ -11,7 +11,7 @@ use goodgo_e2e::test_run::{CLUSTER, TestRun};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Name {
     /// Its name; clusters of different names, and of different checkouts, run side by side
-    #[arg(long, default_value = "dev", env = "GOODGO_CLUSTER")]
+    #[arg(long, default_value = DEFAULT, env = "GOODGO_CLUSTER")]
     pub(crate) name: String,
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn up(arguments: &Arguments) -> Result<()> {
     let cluster = Cluster::up(name, arguments.cluster.wanted()?).await?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("export PATH={}:$PATH   # kubectl and helm", super::parts::folder()?.display());
-    println!("# when done: goodgo-dev down --name {name}");
+    println!("# when done: {}", down_command(name));
     Ok(())
 }
 
