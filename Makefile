@@ -8,7 +8,8 @@ help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## A real cluster, the operator, the example platform and a call through it (CLUSTER=current: your own cluster)
-	$(GOODGO_DEV) demo $(if $(filter current,$(CLUSTER)),--current)
+	$(if $(filter-out current,$(CLUSTER)),$(error CLUSTER=$(CLUSTER) is unknown: leave it out for a cluster of this machine's own, or say CLUSTER=current for the one of your kubeconfig))
+	$(GOODGO_DEV) demo $(if $(CLUSTER),--current)
 
 down: ## End the demo's cluster and remove every trace of it
 	$(GOODGO_DEV) down
