@@ -20,13 +20,14 @@ status: ## Show this machine's clusters, their parts and what is left behind
 test: ## Every tier: lints, unit, API server, real pods
 	$(GOODGO_DEV) test
 
-lint: ## Format and lints alone
+lint: ## Format, lints, and what dependencies may be
 	$(GOODGO_DEV) test --tier 0
+	$(GOODGO_DEV) deny
 
 generate: ## Write every generated file again (a test fails on drift)
 	@e2e/bootstrap && UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude goodgo-e2e drift
 
-soak: ## Random inputs by the million, and defects put in on purpose; results go to docs/soak.md
+soak: ## Dependencies, random inputs by the million, and defects put in on purpose; results go to docs/soak.md
 	$(GOODGO_DEV) soak
 
 bench-runtime: ## The runtime beside Envoy, nginx, HAProxy and daprd, with docs/benchmarks.md as the result
