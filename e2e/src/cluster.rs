@@ -17,7 +17,7 @@ mod network;
 mod record;
 
 pub use inside::{init, outer, supervise};
-pub use leftovers::leftovers;
+pub use leftovers::{leftovers, leftovers_of_checkout};
 pub use record::Record;
 
 use crate::kubectl::Kubectl;
@@ -64,6 +64,18 @@ pub struct Wanted {
     pub lifetime: Lifetime,
 }
 
+/// Name of the cluster that `make demo` brings up and `make down` ends.
+pub const DEFAULT: &str = "dev";
+
+/// What a person types to end the cluster of this name.
+pub fn down_command(name: &str) -> String {
+    if name == DEFAULT { "make down".to_owned() } else { format!("goodgo-dev down --name {name}") }
+}
+
+fn up_command(name: &str) -> String {
+    if name == DEFAULT { "make demo".to_owned() } else { format!("goodgo-dev up --name {name}") }
+}
+
 /// A cluster that is up.
 #[derive(Debug)]
 pub struct Cluster {
@@ -100,12 +112,10 @@ impl Cluster {
     pub fn attach(name: &str) -> Result<Self> {
         let record = Record::of(name)?.filter(Record::is_alive);
         let Some(record) = record else {
-            bail!("failed to find a running cluster {name}: bring it up with `goodgo-dev up --name {name}`");
+            bail!("failed to find a running cluster {name}: bring it up with `{}`", up_command(name));
         };
         if let Some(reason) = status(&record.plan).failed {
-            bail!(
-                "failed to use the cluster {name}: {reason}\n  end it with `goodgo-dev down --name {name}`"
-            );
+            bail!("failed to use the cluster {name}: {reason}\n  end it with `{}`", down_command(name));
         }
         Ok(Self { name: name.to_owned(), plan: record.plan, owned: None })
     }
@@ -157,10 +167,7 @@ impl Cluster {
             let status = self.status();
             if let Some(reason) = status.failed {
                 step.failed();
-                bail!(
-                    "failed to start the cluster: {reason}\n  end it with `goodgo-dev down --name {}`",
-                    self.name
-                );
+                bail!("failed to start the cluster: {reason}\n  end it with `{}`", down_command(&self.name));
             }
             if status.ready {
                 step.done(&format!("{} parts ready", status.parts.len()));
@@ -216,8 +223,9 @@ fn begin(name: &str, wanted: &Wanted) -> Result<(Plan, Option<File>)> {
     if let Some(record) = Record::of(name)? {
         if record.plan.nodes != wanted.nodes {
             bail!(
-                "failed to use the cluster {name}: it runs with {:?} nodes; end it first",
-                record.plan.nodes
+                "failed to use the cluster {name}: it runs with {:?} nodes; end it first with `{}`",
+                record.plan.nodes,
+                down_command(name)
             );
         }
         return Ok((record.plan, None));

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod control_plane;
 pub(crate) mod demo;
+pub(crate) mod deny;
 pub(crate) mod parts;
 pub(crate) mod soak;
 pub(crate) mod status;

@@ -1,7 +1,10 @@
 //! What this machine has, and how what is missing is had.
 
+mod daemons;
+
 use crate::progress::{Step, say};
 use anyhow::{Context, Result, bail};
+use daemons::NoDaemons;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,10 +13,20 @@ struct Need {
     program: &'static str,
     package: &'static str,
     why: &'static str,
+    /// Arguments with which it ends well only when it is whole: Debian cuts some programs in two packages.
+    probe: &'static [&'static str],
 }
 
 const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
-    Need { program, package, why }
+    Need { program, package, why, probe: &[] }
+}
+
+impl Need {
+    fn is_there(&self) -> bool {
+        let found =
+            if self.program.starts_with('/') { Path::new(self.program).exists() } else { has(self.program) };
+        found && (self.probe.is_empty() || run(self.program, self.probe).is_ok())
+    }
 }
 
 /// What every command here needs.
@@ -49,7 +62,11 @@ const TESTS: [Need; 7] = [
     ),
     need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
     need("npm", "npm", "installs axios"),
-    need("python3", "python3-venv", "runs the clients requests and httpx"),
+    // Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
+    Need {
+        probe: &["-c", "import ensurepip, venv"],
+        ..need("python3", "python3-venv", "runs the clients requests and httpx")
+    },
 ];
 
 /// What the benches run beside the product.
@@ -163,10 +180,7 @@ fn parse_go(version: &str) -> Option<(u32, u32, u32)> {
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
-    let there = |need: &Need| {
-        if need.program.starts_with('/') { Path::new(need.program).exists() } else { has(need.program) }
-    };
-    needs.iter().filter(|need| !there(need)).collect()
+    needs.iter().filter(|need| !need.is_there()).collect()
 }
 
 fn list(needs: &[&Need]) -> String {
@@ -192,6 +206,8 @@ fn install(needs: &[&Need]) -> Result<()> {
         }
         Ok(())
     };
+    // What is needed here is started by the cluster and the tests themselves, with their own settings and ports.
+    let _no_daemons = NoDaemons::begin()?;
     apt(&["update"])?;
     apt(&[&["install"], packages.as_slice()].concat())?;
     step.done("installed");
@@ -225,6 +241,25 @@ mod tests {
         assert!(parse_go("go1.9.7") < Some(GO));
         assert_eq!(parse_go("go1.27 X:nocoverageredesign"), Some((1, 27, 0)));
         assert_eq!(parse_go("devel"), None);
+    }
+
+    #[test]
+    fn the_first_check_asks_for_the_same_versions() {
+        let first = include_str!("../bootstrap");
+        let (major, minor, patch) = GO;
+        assert!(first.contains(&format!("\ngo={major}.{minor}.{patch}\n")), "{first}");
+        let rust = env!("CARGO_PKG_RUST_VERSION");
+        assert!(first.contains(&format!("at_least \"${{version:-0}}\" {rust} ")), "{first}");
+    }
+
+    #[test]
+    fn a_program_that_is_there_by_half_is_missing() {
+        const PART: Need = need("sh", "dash", "runs");
+        static NEEDS: [Need; 2] = [
+            Need { probe: &["-c", "exit 0"], ..PART },
+            Need { probe: &["-c", "exit 1"], why: "runs by half", ..PART },
+        ];
+        assert_eq!(list(&missing(&NEEDS)), "  sh: runs by half");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 pub mod bench;
 pub mod cluster;
 pub mod control_plane;
+pub mod deny;
+mod history;
 pub mod host;
 pub mod http;
 pub mod images;
@@ -25,6 +27,7 @@ pub mod process;
 pub mod product;
 pub mod progress;
 pub mod scenario;
+pub mod test_run;
 pub mod tools;
 pub mod workload;
 

@@ -9,7 +9,7 @@ mod commands;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use commands::{bench, control_plane, demo, parts, soak, status, test, up};
+use commands::{bench, control_plane, demo, deny, parts, soak, status, test, up};
 use goodgo_e2e::cluster;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use std::process::ExitCode;
     after_help = "\
 Begin with:   goodgo-dev demo                    everything, ending with a real call through two services
 Then:         export KUBECONFIG=.cluster/dev/kubeconfig; kubectl get goodgoservices -A
-In the end:   goodgo-dev down
+In the end:   goodgo-dev down                    (make demo and make down are these two)
 
 Parts are built once and kept in ${GOODGO_CACHE:-~/.cache/goodgo}; clusters live in /var/lib/goodgo."
 )]
@@ -46,6 +46,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run the tests tier by tier and add them up
     Test(test::Arguments),
+    /// Check licenses, sources and bans of all dependencies
+    Deny,
     /// Run what takes too long for every change: random inputs by the million, and mutants
     Soak(soak::Arguments),
     /// Measure the product beside its peers
@@ -88,6 +90,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Down(name) => up::down(&name)?,
         Command::Status(arguments) => return status::status(&arguments),
         Command::Demo(arguments) => runtime()?.block_on(demo::demo(&arguments))?,
+        Command::Deny => return deny::deny(),
         Command::Test(arguments) => return runtime()?.block_on(test::test(&arguments)),
         Command::Soak(arguments) => return soak::soak(&arguments),
         Command::Bench(command) => runtime()?.block_on(bench::bench(&command))?,

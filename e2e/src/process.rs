@@ -315,3 +315,6 @@ pub fn last_lines(log: &Path) -> String {
     }
     said
 }
+
+#[cfg(test)]
+mod tests;

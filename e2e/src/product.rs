@@ -1,6 +1,7 @@
 //! The product on a cluster: its images built from this checkout, the operator installed by its chart.
 
 use crate::cluster::Cluster;
+use crate::history::Last;
 use crate::kubectl::Kubectl;
 use crate::progress::Step;
 use crate::{images, paths};
@@ -13,6 +14,9 @@ use std::process::{Command, Stdio};
 
 /// Where the operator lives.
 pub const NAMESPACE: &str = "goodgo-system";
+
+/// What compiling the product is called in the history of builds.
+const HISTORY: &str = "product";
 
 /// An image of the product: the Dockerfile's target, the package and the program in it.
 struct Image {
@@ -43,7 +47,8 @@ pub struct Images {
 /// # Errors
 /// The compiler's last lines.
 pub fn compile() -> Result<PathBuf> {
-    let step = Step::begin("compiling operator, runtime and demo service", None);
+    let last = Last::of(HISTORY)?;
+    let step = Step::begin("compiling operator, runtime and demo service", last.map(|last| last.time));
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--target", images::TARGET]);
     // Always all of them: another choice of packages would compile their dependencies again.
@@ -59,9 +64,12 @@ pub fn compile() -> Result<PathBuf> {
         .spawn()
         .context("failed to run cargo")?;
     let mut said = Vec::new();
+    let mut packages = 0;
     for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
         let line = line.context("failed to read cargo's output")?;
-        step.advance(said.len() as u64, None, line.trim());
+        packages += u64::from(line.trim_start().starts_with("Compiling "));
+        // No total: cargo does not say how much of it is compiled already.
+        step.advance(packages, None, line.trim());
         said.push(line);
     }
     if !child.wait().context("failed to wait for cargo")?.success() {
@@ -69,6 +77,7 @@ pub fn compile() -> Result<PathBuf> {
         let last = said.split_off(said.len().saturating_sub(40));
         bail!("failed to compile the product:\n{}", last.join("\n"));
     }
+    Last::keep(HISTORY, Last { time: step.elapsed(), packages })?;
     step.done("compiled");
     Ok(target_folder().join(images::TARGET).join("release"))
 }

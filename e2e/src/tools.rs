@@ -3,6 +3,7 @@
 //! A finished program is `CACHE/parts/MODULE-HASH/bin/NAME`. Two builders of one module wait for
 //! each other, and a killed build leaves only a temporary name, so what is there is always whole.
 
+use crate::history::Last;
 use crate::paths;
 use crate::progress::{Step, say};
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,6 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// A program and the Go module it is built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,18 +112,14 @@ fn build(tool: &Tool) -> Result<()> {
         return Ok(()); // another builder was faster
     }
     let go_cache = lock_shared(&paths::cache()?.join("go-build.lock"))?;
-    let history = paths::cache()?.join("parts/history").join(tool.name);
-    let last = Last::read(&history);
+    let last = Last::of(tool.name)?;
     let step = Step::begin(&format!("building {}", tool.name), last.map(|last| last.time));
     let unfinished = cache.join("bin").join(format!(".{}.{}", tool.name, std::process::id()));
     match compile(tool, &unfinished, last.map(|last| last.packages), &step) {
         Ok(packages) => {
             fs::rename(&unfinished, &finished)
                 .with_context(|| format!("failed to keep {}", finished.display()))?;
-            // A build that found everything compiled says nothing about the next one from nothing.
-            if last.is_none_or(|last| packages >= last.packages / 2) {
-                paths::write(&history, format!("{} {packages}\n", step.elapsed().as_secs()))?;
-            }
+            Last::keep(tool.name, Last { time: step.elapsed(), packages })?;
             step.done("built");
         }
         Err(error) => {
@@ -253,22 +249,4 @@ fn lock_shared(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| format!("failed to open {}", path.display()))?;
     file.lock_shared().with_context(|| format!("failed to lock {}", path.display()))?;
     Ok(file)
-}
-
-/// What the last build from nothing took.
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    time: Duration,
-    packages: u64,
-}
-
-impl Last {
-    fn read(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
-        let mut words = text.split_whitespace();
-        Some(Self {
-            time: Duration::from_secs(words.next()?.parse().ok()?),
-            packages: words.next()?.parse().ok()?,
-        })
-    }
 }

@@ -158,9 +158,14 @@ pub(super) fn i_am_outer(dir: &Path) -> Result<()> {
 
 /// Unique on the machine: two checkouts may both have a cluster called `dev`.
 pub(super) fn id(name: &str) -> String {
+    format!("goodgo-{name}{}", suffix())
+}
+
+/// How the ids of this checkout's clusters end.
+pub(super) fn suffix() -> String {
     let digest = Sha256::digest(paths::checkout().as_os_str().as_encoded_bytes());
     let short: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
-    format!("goodgo-{name}-{short}")
+    format!("-{short}")
 }
 
 /// One cluster is made or removed at a time on a machine; subnets are chosen under this lock.

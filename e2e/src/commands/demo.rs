@@ -2,12 +2,12 @@
 
 use super::up::{Name, Settings};
 use anyhow::{Context, Result, bail};
-use goodgo_e2e::cluster::Cluster;
+use goodgo_e2e::cluster::{Cluster, down_command};
 use goodgo_e2e::kubectl::Kubectl;
 use goodgo_e2e::plan::Nodes;
 use goodgo_e2e::product::Images;
 use goodgo_e2e::progress::{Step, say};
-use goodgo_e2e::{http, product};
+use goodgo_e2e::{host, http, product};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -16,6 +16,9 @@ use tokio::net::TcpStream;
 
 /// Where the examples live.
 const NAMESPACE: &str = "shop";
+/// What reaches a cluster that is not ours, and where it comes from.
+const OWN_PROGRAMS: [(&str, &str); 2] =
+    [("kubectl", "https://kubernetes.io/docs/tasks/tools"), ("helm", "https://helm.sh/docs/intro/install")];
 /// Longest time without a service becoming ready.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -33,6 +36,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
     if arguments.current {
+        check_own_programs(host::has)?;
         let kubectl = Kubectl::current();
         say(&format!("using the current context: {}", kubectl.run(&["config", "current-context"])?.trim()));
         let images = Images::released();
@@ -40,7 +44,9 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
         apply_examples(&kubectl, &images.demo)?;
         wait_until_ready(&kubectl).await?;
         show(&kubectl)?;
-        return call_through_a_tunnel(&kubectl).await;
+        call_through_a_tunnel(&kubectl).await?;
+        println!("{}", farewell_to_the_current());
+        return Ok(());
     }
     let name = &arguments.name.name;
     let mut wanted = arguments.cluster.wanted()?;
@@ -65,6 +71,19 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
     show(&kubectl)?;
     call(&kubectl).await?;
     farewell(&cluster, name)
+}
+
+/// A cluster that is not ours is reached with its user's programs, not with the pinned ones.
+fn check_own_programs(has: impl Fn(&str) -> bool) -> Result<()> {
+    let missing: Vec<String> = OWN_PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(program, from)| format!("\n  {program} is missing on PATH\n  get it: {from}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("failed to find what the current cluster is reached with:{}", missing.concat());
 }
 
 fn apply_examples(kubectl: &Kubectl, image: &str) -> Result<()> {
@@ -185,7 +204,48 @@ Try:
 When done: {}",
         cluster.kubeconfig().display(),
         super::parts::folder()?.display(),
-        if name == "dev" { "make down".to_owned() } else { format!("goodgo-dev down --name {name}") },
+        down_command(name),
     );
     Ok(())
+}
+
+/// Nobody else ends what was put into a cluster that is not ours.
+fn farewell_to_the_current() -> String {
+    format!(
+        "
+To remove everything from this cluster again:
+  kubectl delete namespace {NAMESPACE}
+  helm uninstall goodgo-operator -n {operator} --wait
+  kubectl delete namespace {operator}
+  kubectl delete crd goodgoservices.goodgo.io     # helm keeps it, because every GoodGoService goes with it",
+        operator = product::NAMESPACE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_missing_programs_of_the_user_are_named_at_once() {
+        check_own_programs(|_| true).unwrap();
+        let without = |missing: &'static [&str]| {
+            check_own_programs(|program| !missing.contains(&program)).unwrap_err().to_string()
+        };
+        assert!(!without(&["helm"]).contains("kubectl"));
+        let both = without(&["helm", "kubectl"]);
+        assert!(both.contains("helm is missing") && both.contains("kubectl is missing"), "{both}");
+    }
+
+    #[test]
+    fn the_way_back_names_what_the_demo_made() {
+        let said = farewell_to_the_current();
+        for made in [
+            &format!("namespace {NAMESPACE}\n"),
+            "namespace goodgo-system\n",
+            "crd goodgoservices.goodgo.io ",
+        ] {
+            assert!(said.contains(made), "{made}: {said}");
+        }
+    }
 }

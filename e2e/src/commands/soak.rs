@@ -1,10 +1,11 @@
 //! `goodgo-dev soak`: what takes too long for every change. One line of each run is kept in docs/soak.md.
 //!
-//! Random inputs by the million, and mutants: defects that are put in on purpose, each of which the suite must notice.
+//! What dependencies may be, random inputs by the million, and mutants: defects that are put in on purpose, each of
+//! which the suite must notice.
 
 use anyhow::{Context, Result, bail, ensure};
-use goodgo_e2e::paths;
 use goodgo_e2e::progress::{Step, short};
+use goodgo_e2e::{deny, paths};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -81,6 +82,7 @@ const MUTANTS: [Mutant; 6] = [
 pub(crate) fn soak(arguments: &Arguments) -> Result<ExitCode> {
     let mut good = true;
     if arguments.mutant.is_none() {
+        good &= deny::check()?;
         good &= random_inputs()?;
     }
     let filter = arguments.mutant.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `goodgo-dev status`.
 
 use anyhow::Result;
-use goodgo_e2e::cluster::{self, Record, leftovers};
+use goodgo_e2e::cluster::{self, Record, leftovers, leftovers_of_checkout};
 use goodgo_e2e::process::State;
 use std::process::ExitCode;
 
@@ -10,11 +10,15 @@ pub(crate) struct Arguments {
     /// Only list what belongs to no running cluster; fails when there is something
     #[arg(long)]
     leftovers: bool,
+    /// As --leftovers, and only what this checkout's clusters left
+    #[arg(long)]
+    leftovers_of_checkout: bool,
 }
 
 pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
-    let left = leftovers()?;
-    if !arguments.leftovers {
+    let left = if arguments.leftovers_of_checkout { leftovers_of_checkout()? } else { leftovers()? };
+    let only = arguments.leftovers || arguments.leftovers_of_checkout;
+    if !only {
         show()?;
     }
     for thing in &left {
@@ -24,14 +28,14 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode> {
         println!("nothing is left behind");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("`goodgo-dev down` removes it");
-    Ok(if arguments.leftovers { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    println!("`make down` removes it");
+    Ok(if only { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn show() -> Result<()> {
     let records = Record::all()?;
     if records.is_empty() {
-        println!("no cluster on this machine; `goodgo-dev up` starts one");
+        println!("no cluster on this machine; `make demo` starts one");
     }
     for record in records {
         let plan = &record.plan;

@@ -9,14 +9,13 @@ use anyhow::{Context, Result, bail};
 use goodgo_e2e::cluster::{Cluster, Lifetime, Wanted};
 use goodgo_e2e::plan::{Nodes, Options};
 use goodgo_e2e::progress::short;
+use goodgo_e2e::test_run::{CLUSTER, TestRun};
 use goodgo_e2e::{host, paths, product, tools};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use suite::Suite;
 
-/// Name of the cluster that tier 3 uses; it lives as long as this program.
-const CLUSTER: &str = "test";
-/// Tells the tests its name.
+/// Tells the tests the name of tier 3's cluster.
 const CLUSTER_VARIABLE: &str = "GOODGO_CLUSTER";
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +45,8 @@ impl Tally {
 
 pub(crate) async fn test(arguments: &Arguments) -> Result<ExitCode> {
     let tiers: &[u8] = if arguments.tiers.is_empty() { &[0, 1, 2, 3] } else { &arguments.tiers };
+    // Lints alone disturb nobody and are not refused.
+    let _mine = tiers.iter().any(|tier| *tier > 0).then(TestRun::begin).transpose()?;
     host::prepare()?;
     if tiers.contains(&1) {
         host::prepare_for_tests()?;

@@ -1,16 +1,17 @@
 //! `goodgo-dev up` and `down`.
 
 use anyhow::Result;
-use goodgo_e2e::cluster::{Cluster, Lifetime, Wanted};
+use goodgo_e2e::cluster::{Cluster, DEFAULT, Lifetime, Wanted, down_command};
 use goodgo_e2e::host;
 use goodgo_e2e::plan::{Nodes, Options};
 use goodgo_e2e::progress::say;
+use goodgo_e2e::test_run::{CLUSTER, TestRun};
 
 /// Which cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Name {
     /// Its name; clusters of different names, and of different checkouts, run side by side
-    #[arg(long, default_value = "dev", env = "GOODGO_CLUSTER")]
+    #[arg(long, default_value = DEFAULT, env = "GOODGO_CLUSTER")]
     pub(crate) name: String,
 }
 
@@ -57,11 +58,13 @@ pub(crate) async fn up(arguments: &Arguments) -> Result<()> {
     let cluster = Cluster::up(name, arguments.cluster.wanted()?).await?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("export PATH={}:$PATH   # kubectl and helm", super::parts::folder()?.display());
-    println!("# when done: goodgo-dev down --name {name}");
+    println!("# when done: {}", down_command(name));
     Ok(())
 }
 
 pub(crate) fn down(name: &Name) -> Result<()> {
+    // The test cluster belongs to its test run: only what a run left behind is removed.
+    let _mine = (name.name == CLUSTER).then(TestRun::begin).transpose()?;
     Cluster::down(&name.name)?;
     say(&format!("cluster {} is gone", name.name));
     Ok(())

@@ -10,7 +10,7 @@ use goodgo_api::calls as api;
 use goodgo_api::types::HttpMethod;
 use goodgo_fleet::{CallView, FleetView, ServiceKey};
 use goodgo_runtime_config as runtime;
-use runtime::{CallPolicy, CallRoute, Scheme, Target, TargetService};
+use runtime::{CallPolicy, CallRoute, ConnectFailure, RetryOn, Scheme, Target, TargetService};
 use std::collections::BTreeMap;
 
 /// Every call that goes through the runtime, by its name.
@@ -24,8 +24,11 @@ pub(super) fn calls(
     let asked = inbound::asked_calls(spec, service.namespace());
     let internal = spec.calls.iter().map(|call| {
         let name = call.name().0;
-        let to = internal(service.key(), fleet.calls.get(&name), platform);
-        (name, to.with(policy(call)))
+        let view = fleet.calls.get(&name);
+        let grpc =
+            view.and_then(CallView::endpoint).is_some_and(|to| to.protocol == goodgo_api::Protocol::Grpc);
+        let policy = if grpc { grpc_policy(call) } else { policy(call) };
+        (name, internal(service.key(), view, platform).with(policy))
     });
     let external = spec.external_calls.iter().map(|call| (call.name.0.clone(), external(call)));
     // A call that a route's authentication asks stays listed in any case, so that the route is closed and not unknown.
@@ -122,6 +125,18 @@ fn policy(call: &api::Call) -> CallPolicy {
         forward_authorization: *forward_authorization,
         routes: routes.iter().map(route).collect(),
     }
+}
+
+/// To a gRPC callee: an answer UNAVAILABLE may come after the work was done, so it is repeated only where the call declares
+/// it; by default only what the callee has not seen is.
+fn grpc_policy(call: &api::Call) -> CallPolicy {
+    let mut policy = policy(call);
+    if call.retries.is_none()
+        && let Some(retries) = &mut policy.retries
+    {
+        retries.retry_on = vec![RetryOn::Connect(ConnectFailure::Connect)];
+    }
+    policy
 }
 
 fn external_policy(call: &api::ExternalCall) -> CallPolicy {

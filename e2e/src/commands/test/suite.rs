@@ -1,8 +1,9 @@
 //! Test programs: compiled together, each run for its tier, their closing lines added up.
 
-use super::{CLUSTER, CLUSTER_VARIABLE, Tally, cargo};
+use super::{CLUSTER_VARIABLE, Tally, cargo};
 use anyhow::{Context, Result, bail};
 use goodgo_e2e::paths;
+use goodgo_e2e::test_run::CLUSTER;
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
