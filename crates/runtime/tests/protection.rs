@@ -19,6 +19,7 @@ use support::{
     Body, Running, assert_problem, config, full, get, json, mirror, nobody, saying, send, text, to, upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// The same call, to a GoodGoService.
 fn service(call: Call) -> Call {
@@ -209,6 +210,33 @@ async fn the_breaker_opens_on_final_results_says_when_to_come_back_and_survives_
         })
         .await;
     assert_eq!(send(running.call("iam-service"), get("/")).await.status(), 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_whose_body_breaks_closes_no_breaker() {
+    let callee = upstream(|request| async move {
+        let whole = request.into_body().collect().await.is_ok();
+        Response::builder().status(if whole { 500 } else { 400 }).body(full("")).unwrap()
+    })
+    .await;
+    let breaker = CircuitBreaker { min_requests: 3, reset_after_ms: 200, ..CircuitBreaker::default() };
+    let policy = CallPolicy { circuit_breaker: Some(breaker), ..CallPolicy::default() };
+    let file = config([("iam-service", service(to(callee.address).with(policy)))]);
+    let running = Running::start(nobody().await, &file).await;
+    for _ in 0..3 {
+        assert_eq!(send(running.call("iam-service"), get("/")).await.status(), 500);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Half-open: the one call that is let through has a chunk size that is none.
+    let mut client = TcpStream::connect(running.call("iam-service")).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: iam\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let metrics = running.admin("/metrics").await.1;
+    assert!(!metrics.contains(r#"call_breaker_state{call="iam-service"} 0"#), "{metrics}");
     running.stop().await;
 }
 

@@ -141,7 +141,10 @@ impl Callee {
         let outcome = tries::run(self, rules, until, request).await;
         let now = Instant::now();
         if let Some(ticket) = ticket {
-            ticket.settle(is_failure(&outcome), now);
+            // Given back unsettled, it says nothing: half-open stays half-open, for the next call to find out.
+            if says_something(&outcome) {
+                ticket.settle(is_failure(&outcome), now);
+            }
         }
         let mut response = outcome?;
         self.accepts.learn(response.headers(), now);
@@ -168,6 +171,11 @@ impl Callee {
 
 fn is_service(upstream: &Upstream) -> bool {
     matches!(upstream.origin(), Origin::Callee(target) if target.service.is_some())
+}
+
+/// Whether `outcome` says anything of the callee; it does not where the request was at fault, or this pod.
+fn says_something(outcome: &Result<Response<Body>, Failure>) -> bool {
+    !matches!(outcome, Err(Failure::Malformed(_) | Failure::BadHost | Failure::IdentityUnavailable { .. }))
 }
 
 /// What the breaker counts: server errors, failures of this runtime's making, and what gRPC has instead of them.

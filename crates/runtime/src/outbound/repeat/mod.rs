@@ -86,14 +86,17 @@ pub(super) fn is_wanted(
 ) -> bool {
     match result {
         Err(Failure::CallTimeout { .. } | Failure::DeadlineExceeded) => false,
+        // Nothing was sent, and nothing will be.
+        Err(Failure::IdentityUnavailable { .. }) => false,
         Err(failure) if failure.was_processed() == Processed::No => {
             names_connect(on) || names(on, failure.status())
         }
         Err(failure) => names(on, failure.status()) && safety.is_safe(head, body),
         Ok(response) if response.headers().contains_key(RETRIED) => false,
         Ok(response) if safety == Safety::Grpc => {
+            // A handler that did its work may answer so too: only who declares the status wants that repeated.
             grpc_status(response.headers()) == Some(GRPC_UNAVAILABLE)
-                && (names_connect(on) || names(on, StatusCode::SERVICE_UNAVAILABLE))
+                && names(on, StatusCode::SERVICE_UNAVAILABLE)
         }
         Ok(response) => names(on, response.status()) && safety.is_safe(head, body),
     }

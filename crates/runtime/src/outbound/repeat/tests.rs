@@ -104,6 +104,18 @@ async fn the_end_of_the_call_is_the_end() {
 }
 
 #[tokio::test]
+async fn a_grpc_status_is_repeated_only_where_it_is_declared() {
+    let head = request("POST", "/iam.Users/Charge", &[("content-type", "application/grpc")]);
+    let replay = Replay::new(Body::empty());
+    let on = [RetryOn::Connect(ConnectFailure::Connect)];
+    let unavailable = answered(200, &[("grpc-status", "14")]);
+    assert!(!is_wanted(&on, &unavailable, Safety::of(&head), &head, &replay), "the handler may have charged");
+    assert!(is_wanted(&on, &refused(), Safety::of(&head), &head, &replay));
+    let declared = [RetryOn::Status(503)];
+    assert!(is_wanted(&declared, &unavailable, Safety::of(&head), &head, &replay));
+}
+
+#[tokio::test]
 async fn grpc_is_repeated_when_nothing_was_sent() {
     for content_type in ["application/grpc", "application/grpc+proto", "Application/gRPC"] {
         let head =
