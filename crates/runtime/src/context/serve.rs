@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -71,10 +71,10 @@ where
             authorization: single(headers),
             deadline,
             low_priority: is_low(headers),
-            correlation_id,
-            traceparent: headers.get(TRACEPARENT).cloned(),
-            tracestate: joined(headers, &TRACESTATE),
-            baggage: joined(headers, &BAGGAGE),
+            correlation_id: correlation_id.as_ref().map(copied),
+            traceparent: headers.get(TRACEPARENT).map(copied),
+            tracestate: joined(headers, &TRACESTATE).as_ref().map(copied),
+            baggage: joined(headers, &BAGGAGE).as_ref().map(copied),
             ..Served::default()
         };
         let remembered = self.registry.remember(served);
@@ -86,12 +86,18 @@ where
 }
 
 /// The request's `Authorization`, if there is exactly one.
-fn single(headers: &HeaderMap) -> Option<http::HeaderValue> {
+fn single(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (all.next()?, all.next()) else { return None };
-    let mut value = value.clone();
+    let mut value = copied(value);
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The value in memory of its own. A clone would keep the connection's whole read buffer for as long as the request is
+/// remembered: kilobytes for a few bytes.
+fn copied(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 pin_project! {
