@@ -131,10 +131,6 @@ impl Avoid {
     }
 }
 
-/// Who answered: an extension of a callee's responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Endpoint(pub(crate) SocketAddr);
-
 /// One target and its connections.
 #[derive(Debug)]
 pub(crate) struct Upstream {

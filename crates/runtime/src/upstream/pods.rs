@@ -16,7 +16,7 @@ use super::attempt::{Attempt, TryOutcome};
 use super::balance::Set;
 use super::connect::{CONNECT_LIMIT, Connectors};
 use super::peer::{Peer, Undelivered};
-use super::{Avoid, CALLEE_IDLE, ConnectLimit, Endpoint};
+use super::{Avoid, CALLEE_IDLE, ConnectLimit};
 use crate::discovery::{Followed, LookupError, Query, Resolver};
 use crate::proxy::{Body, Failure};
 
@@ -66,10 +66,7 @@ impl Pods {
             let may_go_on = tries < CONNECT_TRIES && set.has_more_than(avoid.count() + 1);
             let share = if may_go_on && self.connectors.are_quick() { left / 2 } else { left };
             let Undelivered { failure, request: unsent } = match peer.send(request, share).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(Endpoint(peer.address()));
-                    return Ok(attempt.answered(response));
-                }
+                Ok(response) => return Ok(attempt.answered(response)),
                 Err(undelivered) => undelivered,
             };
             left = left.saturating_sub(attempt.failed(&failure));

@@ -151,7 +151,7 @@ async fn what_was_written_may_have_been_processed() {
 }
 
 #[tokio::test]
-async fn the_answer_and_the_try_say_which_endpoint_it_was() {
+async fn a_try_says_which_endpoint_it_went_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -164,8 +164,7 @@ async fn the_answer_and_the_try_say_which_endpoint_it_was() {
     let mut request = post(Version::HTTP_11);
     request.extensions_mut().insert(outcome.clone());
     assert_eq!(outcome.endpoint(), None);
-    let response = upstream(address).send(request).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&Endpoint(address)));
+    upstream(address).send(request).await.unwrap();
     assert_eq!(outcome.endpoint(), Some(address));
 }
 
