@@ -81,7 +81,7 @@ pub struct CallStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicStatus {
-    /// Name in Kafka, prefix included.
+    /// Name as declared, without the platform's prefix.
     pub name: String,
     /// Kafka's id of the topic (KIP-516).
     #[serde(default, skip_serializing_if = "Option::is_none")]

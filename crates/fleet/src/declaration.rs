@@ -2,6 +2,7 @@
 
 use crate::consent::Access;
 use crate::key::ServiceKey;
+use crate::topics::{Publication, Subscription, publications, subscriptions};
 use goodgo_api::types::ServiceName;
 use goodgo_api::workload::PortProtocol;
 use goodgo_api::{GoodGoService, Protocol};
@@ -19,9 +20,9 @@ pub struct Declaration {
     /// How it proves to its callees who it is.
     pub identity: Identity,
     /// Topics that it publishes to.
-    pub publishes: BTreeSet<String>,
+    pub publishes: BTreeMap<String, Publication>,
     /// Topics that it subscribes to.
-    pub subscribes: BTreeSet<String>,
+    pub subscribes: BTreeMap<String, Subscription>,
     /// Whether it is reached from outside.
     pub gateway: bool,
 }
@@ -68,18 +69,13 @@ impl Declaration {
     pub fn from_service(service: &GoodGoService) -> Self {
         let spec = &service.spec;
         let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-        let events = spec.events.as_ref();
         Self {
             calls: calls(service, namespace),
             access: Access::from_spec(spec.access.as_ref(), namespace),
             endpoint: Endpoint::of(service),
             identity: Identity::of(service),
-            publishes: events
-                .map(|events| events.publishes.iter().map(|publish| publish.topic.0.clone()).collect())
-                .unwrap_or_default(),
-            subscribes: events
-                .map(|events| events.subscribes.iter().map(|subscribe| subscribe.topic.0.clone()).collect())
-                .unwrap_or_default(),
+            publishes: publications(service),
+            subscribes: subscriptions(service),
             gateway: spec.gateway.is_some(),
         }
     }

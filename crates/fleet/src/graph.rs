@@ -3,6 +3,7 @@
 use crate::consent::Refusal;
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
+use crate::topics::Topics;
 use crate::view::{CallState, CallView, FleetView};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,21 +14,18 @@ pub struct Fleet {
     /// Callee → services that declare a call to it; the callee need not exist. Never holds an empty set, so that an
     /// index that grew and shrank equals one built from scratch.
     callers: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
+    topics: Topics,
 }
 
 impl Fleet {
     /// Puts a service in, or in place of what it was, and returns the neighbours whose view is another one now.
     pub fn upsert(&mut self, key: ServiceKey, declaration: Declaration) -> BTreeSet<ServiceKey> {
-        let affected = self.affected(&key, Some(&declaration));
-        self.services.insert(key, declaration);
-        affected
+        self.change(key, Some(declaration))
     }
 
     /// Takes a service out and returns the neighbours whose view is another one now.
     pub fn remove(&mut self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
-        let affected = self.affected(key, None);
-        self.services.remove(key);
-        affected
+        self.change(key.clone(), None)
     }
 
     /// Number of services.
@@ -53,13 +51,15 @@ impl Fleet {
         self.services.get(key)
     }
 
-    /// The services of the fleet that call `key` or are called by it, accepted or not.
+    /// The services of the fleet that call `key`, are called by it or declare a topic that it declares, accepted or not.
     #[must_use]
     pub fn neighbours(&self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
         let callers = self.callers.get(key).into_iter().flatten();
-        let callees = self.services.get(key).into_iter().flat_map(|declaration| declaration.calls.values());
+        let declaration = self.services.get(key);
+        let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
         callers
             .chain(callees)
+            .chain(self.topics.sharing(declaration))
             .filter(|other| *other != key && self.services.contains_key(other))
             .cloned()
             .collect()
@@ -79,7 +79,8 @@ impl Fleet {
                 )
             })
             .collect();
-        let mut view = FleetView { calls, ..FleetView::default() };
+        let topics = self.topics.view(key, declaration, &self.services);
+        let mut view = FleetView { calls, topics, ..FleetView::default() };
         for caller in self.callers.get(key).into_iter().flatten().filter(|caller| *caller != key) {
             let Some(calling) = self.services.get(caller) else { continue };
             match declaration.refusal(key, caller, calling) {
@@ -133,15 +134,37 @@ impl Fleet {
         }
     }
 
-    /// Who sees something else when `key` becomes `new`; called before it does.
-    fn affected(&mut self, key: &ServiceKey, new: Option<&Declaration>) -> BTreeSet<ServiceKey> {
-        let old = self.services.get(key).cloned();
-        let mut changed = self.move_calls(key, old.as_ref(), new);
-        changed.extend(self.seen_as_other(key, old.as_ref(), new));
+    /// `key` becomes `new`; who sees something else now?
+    fn change(&mut self, key: ServiceKey, new: Option<Declaration>) -> BTreeSet<ServiceKey> {
+        let old = self.services.get(&key).cloned();
+        let mut affected = self.affected(&key, old.as_ref(), new.as_ref());
+
+        let before = self.topics.seen(old.as_ref(), new.as_ref(), &self.services);
+        self.topics.rename(&key, old.as_ref(), new.as_ref());
+        match new.clone() {
+            Some(declaration) => self.services.insert(key.clone(), declaration),
+            None => self.services.remove(&key),
+        };
+        let after = self.topics.seen(old.as_ref(), new.as_ref(), &self.services);
+        let differs = |(seen, view): &(&(ServiceKey, String), _)| before.get(*seen) != Some(*view);
+        affected.extend(after.iter().filter(differs).map(|((other, _), _)| other.clone()));
+        affected.remove(&key);
+        affected
+    }
+
+    /// Who sees another caller or callee when `key` becomes `new`; called before it does.
+    fn affected(
+        &mut self,
+        key: &ServiceKey,
+        old: Option<&Declaration>,
+        new: Option<&Declaration>,
+    ) -> BTreeSet<ServiceKey> {
+        let mut changed = self.move_calls(key, old, new);
+        changed.extend(self.seen_as_other(key, old, new));
         let callers = self.callers.get(key).into_iter().flatten();
         let sees_other = |caller: &&ServiceKey| {
             let calling = self.services.get(*caller);
-            calling.is_some_and(|calling| sees_other(caller, calling, key, old.as_ref(), new))
+            calling.is_some_and(|calling| sees_other(caller, calling, key, old, new))
         };
         changed.extend(callers.filter(sees_other).cloned());
         changed.remove(key);

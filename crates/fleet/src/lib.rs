@@ -9,10 +9,12 @@ mod consent;
 mod declaration;
 mod graph;
 mod key;
+mod topics;
 mod view;
 
 pub use consent::{Access, Namespaces, Refusal};
 pub use declaration::{AdditionalPort, Declaration, Endpoint, Identity, own_service_account};
 pub use graph::Fleet;
 pub use key::ServiceKey;
+pub use topics::{Publication, Subscription, TopicRight, TopicState, TopicView, TopicsView};
 pub use view::{CallState, CallView, FleetView};

@@ -3,6 +3,7 @@
 use crate::consent::Refusal;
 use crate::declaration::{Endpoint, Identity};
 use crate::key::ServiceKey;
+use crate::topics::TopicsView;
 use std::collections::BTreeMap;
 
 /// What one service sees of the others. Equal views render equal children.
@@ -14,6 +15,8 @@ pub struct FleetView {
     pub callers: BTreeMap<ServiceKey, Identity>,
     /// Services that declare a call to it and are not, with the reason.
     pub refused: BTreeMap<ServiceKey, Refusal>,
+    /// Its declared topics.
+    pub topics: TopicsView,
 }
 
 /// One declared call.

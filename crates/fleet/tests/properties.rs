@@ -4,7 +4,8 @@
 use goodgo_api::Protocol;
 use goodgo_api::workload::PortProtocol;
 use goodgo_fleet::{
-    Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Identity, Namespaces, ServiceKey,
+    Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Identity, Namespaces, Publication,
+    ServiceKey, Subscription, TopicRight, TopicState,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,16 +43,30 @@ fn identity() -> impl Strategy<Value = Identity> {
     ("[mn]", any::<bool>()).prop_map(|(service_account, proven)| Identity { service_account, proven })
 }
 
+fn publication() -> impl Strategy<Value = Publication> {
+    let rights = prop::sample::subsequence(vec![TopicRight::Publish, TopicRight::Subscribe], 0..=2);
+    let shared = prop::collection::btree_map("[ab]", rights.prop_map(BTreeSet::from_iter), 0..2);
+    let held_since = prop::option::weighted(0.3, "[12]");
+    (any::<bool>(), prop::bool::weighted(0.1), held_since, shared)
+        .prop_map(|(owner, external, held_since, shared)| Publication { owner, external, held_since, shared })
+}
+
+fn subscription() -> impl Strategy<Value = Subscription> {
+    any::<bool>().prop_map(|ordered| Subscription { ordered })
+}
+
 fn declaration() -> impl Strategy<Value = Declaration> {
     let calls = prop::collection::btree_map("[tuvw]", key(), 0..4);
-    (calls, access(), endpoint(), identity(), any::<bool>()).prop_map(
-        |(calls, access, endpoint, identity, gateway)| Declaration {
+    let publishes = prop::collection::btree_map("[xyz]", publication(), 0..2);
+    let subscribes = prop::collection::btree_map("[xyz]", subscription(), 0..2);
+    (calls, access(), endpoint(), identity(), publishes, subscribes, any::<bool>()).prop_map(
+        |(calls, access, endpoint, identity, publishes, subscribes, gateway)| Declaration {
             calls,
             access,
             endpoint,
             identity,
-            publishes: BTreeSet::new(),
-            subscribes: BTreeSet::new(),
+            publishes,
+            subscribes,
             gateway,
         },
     )
@@ -122,6 +137,33 @@ proptest! {
         for (callee, view) in &views {
             for caller in view.callers.keys().chain(view.refused.keys()) {
                 prop_assert!(views[caller].calls.values().any(|call| &call.callee == callee), "{} has no call", caller);
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_has_one_owner_at_most_and_who_uses_it_names_that_one(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            apply(&mut fleet, &key, change);
+        }
+        let views = views(&fleet);
+        for topic in ["x", "y", "z"] {
+            let owners: Vec<_> = views
+                .iter()
+                .filter(|(_, view)| view.topics.publishes.get(topic).is_some_and(|seen| seen.state == TopicState::Owned))
+                .map(|(key, _)| key)
+                .collect();
+            prop_assert!(owners.len() <= 1, "{:?}", owners);
+            for (key, view) in &views {
+                for seen in [view.topics.publishes.get(topic), view.topics.subscribes.get(topic)].into_iter().flatten() {
+                    if let TopicState::Used(owner) | TopicState::NotShared(owner) = &seen.state {
+                        prop_assert_eq!(owners.first(), Some(&owner));
+                    }
+                    if let TopicState::Conflict(other) = &seen.state {
+                        prop_assert!(other != key);
+                    }
+                }
             }
         }
     }
