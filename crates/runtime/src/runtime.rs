@@ -245,7 +245,7 @@ fn follow(state: &Admin, tracer: &Tracer) {
 
 /// Gives every listener its stack.
 fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecycle, outbound: &Lifecycle) {
-    let registry = Registry::new();
+    let registry = Registry::new(!listeners.calls.is_empty());
     let with = |name: &str, leg: Leg| proxy::Outer {
         lifecycle: if matches!(leg, Leg::Call(_)) { outbound.clone() } else { inbound.clone() },
         metrics: state.metrics.listener(name, leg),
