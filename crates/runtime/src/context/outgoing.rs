@@ -14,16 +14,13 @@ use tower::{Layer, Service};
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
 use super::{CONTEXT, CORRELATION_ID, Served, correlation, is_low, put};
 use crate::config::{Hot, Route};
-use crate::identity::headers::{API_KEY, CALLER, PRIORITY, SERVICE_AUTH};
+use crate::identity::headers::{CALLER, PRIORITY, is_platforms, remove_where};
 use crate::outbound::RETRIED;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::{Body, Failure};
 
-/// Every header that starts with this is the platform's.
-const PREFIX: &str = "x-goodgo-";
-/// Headers of the platform that a callee outside it never gets, besides those with the prefix.
-const INSIDE_ONLY: [HeaderName; 6] =
-    [CORRELATION_ID, SERVICE_AUTH, API_KEY, TRACEPARENT, TRACESTATE, BAGGAGE];
+/// Headers of common use that the platform fills, and that a callee outside it never gets.
+const INSIDE_ONLY: [HeaderName; 4] = [CORRELATION_ID, TRACEPARENT, TRACESTATE, BAGGAGE];
 
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingLayer {
@@ -165,12 +162,7 @@ fn strip(headers: &mut HeaderMap) {
     for name in &INSIDE_ONLY {
         headers.remove(name);
     }
-    // Collected first: the names borrow from the map that they are removed from.
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| is_platforms(name.as_str().as_bytes()));
 }
 
 #[cfg(test)]
