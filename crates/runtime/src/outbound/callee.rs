@@ -112,10 +112,13 @@ impl Callee {
     ///
     /// # Errors
     /// The failures that the policy decides, and those of the last try.
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    pub(crate) async fn call(
+        &self,
+        request: Request<Body>,
+        brought: Option<Deadline>,
+    ) -> Result<Response<Body>, Failure> {
         let now = Instant::now();
         let rules = self.policy.rules(request.method(), request.uri().path());
-        let brought = request.extensions().get().copied().or_else(|| Deadline::of(request.headers(), now));
         let until = Until::new(&self.policy, rules, brought, now);
         if until.deadline.left(now).is_zero() {
             return Err(until.failure());
@@ -138,7 +141,7 @@ impl Callee {
             None => None,
         };
         let permit = self.enter()?;
-        let outcome = tries::run(self, rules, until, request).await;
+        let outcome = tries::run(self, rules, until, request, now).await;
         let now = Instant::now();
         if let Some(ticket) = ticket {
             // Given back unsettled, it says nothing: half-open stays half-open, for the next call to find out.

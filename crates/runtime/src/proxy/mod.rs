@@ -98,6 +98,7 @@ pub(crate) async fn ask(
     question: Request<Body>,
     hot: &Arc<Hot>,
 ) -> Result<Response<Body>, Failure> {
+    let question = outbound::Outbound { request: question, callee: None, deadline: None };
     outbound::Call::new(name, Arc::clone(hot)).call(question).await
 }
 
