@@ -16,11 +16,11 @@ use super::cache::{CallCache, Looked};
 use super::gzip::Accepts;
 use super::metrics::CallMetrics;
 use super::policy::{Policy, Until};
-use super::{Shared, repeat, tries};
+use super::{Shared, tries};
 use crate::identity::TokenSource;
 use crate::identity::headers::SERVICE_AUTH;
 use crate::proxy::deadline::Deadline;
-use crate::proxy::{Body, Failure};
+use crate::proxy::{Body, Failure, grpc};
 use crate::upstream::{Origin, Upstream};
 
 /// Where one call goes and how.
@@ -186,11 +186,7 @@ fn is_failure(outcome: &Result<Response<Body>, Failure>) -> bool {
     match outcome {
         Ok(response) => {
             response.status().is_server_error()
-                // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: those that map to 5xx.
-                || matches!(
-                    repeat::grpc_status(response.headers()),
-                    Some("2" | "4" | "12" | "13" | "14" | "15")
-                )
+                || grpc::status(response.headers()).is_some_and(grpc::is_server_fault)
         }
         Err(failure) => failure.status().is_server_error(),
     }

@@ -20,6 +20,7 @@ pub(crate) mod deadline;
 mod failure;
 mod farewell;
 mod forward;
+pub(crate) mod grpc;
 mod headers;
 mod malformed;
 mod normalize;

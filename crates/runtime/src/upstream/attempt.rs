@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Avoid;
@@ -17,13 +17,12 @@ use super::balance::Set;
 use super::connect::CONNECT_LIMIT;
 use super::health::Verdict;
 use super::peer::{InFlight, Peer};
+use crate::proxy::grpc::GRPC_STATUS;
 use crate::proxy::{Body, Failure};
 
 /// A dropped try that waited at least this long, and [`PATIENCE`] times the peer's usual time, is a silence.
 const LONG: Duration = Duration::from_secs(1);
 const PATIENCE: u64 = 10;
-/// <https://grpc.io/docs/guides/status-codes>: in the head only when there is nothing but a status.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// What the maker of a try and the upstream tell each other about it; made anew for each.
 #[derive(Debug)]
