@@ -50,19 +50,11 @@ impl Callee {
         shared: &Shared,
     ) -> Arc<Self> {
         let now = Instant::now();
+        let before = previous.and_then(|previous| previous.breaker.as_ref());
         let previous = previous.filter(|previous| Arc::ptr_eq(&previous.upstream, &upstream));
         let metrics =
             previous.map_or_else(|| shared.metrics.call(name), |previous| Arc::clone(&previous.metrics));
-        let breaker = policy.circuit_breaker.as_ref().map(|settings| {
-            let carried = previous.and_then(|previous| previous.breaker.as_ref());
-            match carried.filter(|breaker| breaker.settings() == settings) {
-                Some(breaker) => Arc::clone(breaker),
-                None => Breaker::new(settings.clone(), Arc::clone(&metrics), now),
-            }
-        });
-        if breaker.is_none() {
-            metrics.breaker(0);
-        }
+        let breaker = breaker(policy, before, previous.is_some(), &metrics, now);
         let lineage = previous.map_or_else(|| shared.next_lineage(), |previous| previous.lineage);
         let cache = policy.cache.map(|settings| CallCache::new(settings, &shared.cache, lineage));
         let kind = if is_service(&upstream) { "calls" } else { "externalCalls" };
@@ -170,6 +162,27 @@ impl Callee {
         let (call, policy) = (Arc::clone(&self.name), self.policy.field("circuitBreaker"));
         Failure::CircuitOpen { call, policy, left }
     }
+}
+
+/// The one from `before` with what it knows, as long as target and settings are the same.
+fn breaker(
+    policy: &CallPolicy,
+    before: Option<&Arc<Breaker>>,
+    same_target: bool,
+    metrics: &Arc<CallMetrics>,
+    now: Instant,
+) -> Option<Arc<Breaker>> {
+    if let Some(before) = before {
+        if same_target && Some(before.settings()) == policy.circuit_breaker.as_ref() {
+            return Some(Arc::clone(before));
+        }
+        before.retire();
+    }
+    let Some(settings) = &policy.circuit_breaker else {
+        metrics.no_breaker();
+        return None;
+    };
+    Some(Breaker::new(settings.clone(), Arc::clone(metrics), now))
 }
 
 fn is_service(upstream: &Upstream) -> bool {
