@@ -1,7 +1,10 @@
-//! The runtime's own endpoints, apart from the data path: probes, running configuration, metrics, and the drain.
+//! The runtime's own endpoints, apart from the data path: probes, running configuration, metrics, and the drain. All but
+//! the drain are answered [aside](crate::aside), so that a scrape holds up no request and a busy pod still answers its
+//! probes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::runtime::Handle;
 
 use crate::config::Hot;
 use crate::drain::Drain;
@@ -17,6 +21,9 @@ use crate::health::{Checks, endpoints};
 use crate::metrics::Metrics;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How long the executor of traffic may take to begin a task. Milliseconds are usual, under the highest load too.
+const PULSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the endpoints tell about.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ pub(crate) struct Admin {
     pub(crate) checks: Checks,
     /// All listeners are bound and a valid configuration is loaded.
     pub(crate) started: AtomicBool,
+    /// The executor that carries traffic.
+    pub(crate) traffic: Handle,
 }
 
 impl Admin {
@@ -64,8 +73,18 @@ pub(crate) fn drain(state: Arc<Admin>) -> Router {
     Router::new().route("/drain", get(run_drain)).with_state(state)
 }
 
-async fn live() -> Response {
-    answer(StatusCode::OK, "alive")
+/// Alive is who carries traffic: that this thread answers says nothing of the other one.
+async fn live(State(admin): State<Arc<Admin>>) -> Response {
+    if has_pulse(&admin.traffic, PULSE_LIMIT).await {
+        answer(StatusCode::OK, "alive")
+    } else {
+        answer(StatusCode::SERVICE_UNAVAILABLE, "the executor that carries traffic begins no task")
+    }
+}
+
+/// Whether `executor` begins a task within `limit`.
+async fn has_pulse(executor: &Handle, limit: Duration) -> bool {
+    matches!(tokio::time::timeout(limit, executor.spawn(async {})).await, Ok(Ok(())))
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
@@ -104,4 +123,23 @@ async fn run_drain(State(admin): State<Arc<Admin>>) -> Response {
 
 pub(crate) fn answer(status: StatusCode, text: &str) -> Response {
     (status, Json(json!({ "status": text }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_executor_that_is_stuck_has_no_pulse() {
+        let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        assert!(has_pulse(executor.handle(), Duration::from_secs(10)).await);
+        let (go_on, stuck) = std::sync::mpsc::channel::<()>();
+        executor.spawn(async move {
+            let _ = stuck.recv();
+        });
+        assert!(!has_pulse(executor.handle(), Duration::from_millis(50)).await);
+        drop(go_on);
+        assert!(has_pulse(executor.handle(), Duration::from_secs(10)).await);
+        executor.shutdown_background();
+    }
 }

@@ -29,9 +29,12 @@ pub(crate) enum Phase {
     Finishing,
 }
 
-/// A group of listeners that leave service together, and everything that they still have open.
+/// A group of listeners that leave service together, and everything that they still have open. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Lifecycle {
+pub(crate) struct Lifecycle(Arc<Group>);
+
+#[derive(Debug)]
+struct Group {
     phase: watch::Sender<Phase>,
     /// Accept loops, connections and tunnels.
     open: TaskTracker,
@@ -39,12 +42,13 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), open: TaskTracker::new() }
+        let (phase, open) = (watch::Sender::new(Phase::Serving), TaskTracker::new());
+        Self(Arc::new(Group { phase, open }))
     }
 
     /// Moves on to `phase`; never back.
     pub(crate) fn advance(&self, phase: Phase) {
-        self.phase.send_if_modified(|current| {
+        self.0.phase.send_if_modified(|current| {
             let moved = phase > *current;
             *current = phase.max(*current);
             moved
@@ -52,26 +56,26 @@ impl Lifecycle {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        *self.0.phase.borrow()
     }
 
     /// Resolves once `phase` is reached; immediately when it has been.
     pub(crate) async fn reached(&self, phase: Phase) {
         // The sender is in `self`, so the channel can't close underneath.
-        let _ = self.phase.subscribe().wait_for(|current| *current >= phase).await;
+        let _ = self.0.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 
     /// The tasks that must end before the group is out of service.
     pub(crate) fn open(&self) -> &TaskTracker {
-        &self.open
+        &self.0.open
     }
 
     /// Waits until everything has ended, at most `limit`; returns how many tasks are left.
     pub(crate) async fn finish(&self, limit: Duration) -> usize {
         self.advance(Phase::Finishing);
-        self.open.close();
-        let _ = tokio::time::timeout(limit, self.open.wait()).await;
-        self.open.len()
+        self.0.open.close();
+        let _ = tokio::time::timeout(limit, self.0.open.wait()).await;
+        self.0.open.len()
     }
 }
 

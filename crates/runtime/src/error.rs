@@ -22,6 +22,9 @@ pub enum Error {
     /// The thread that watches the configuration file can't be started.
     #[error("failed to start the configuration watcher")]
     Watch(#[source] std::io::Error),
+    /// The thread that answers on the admin port can't be started.
+    #[error("failed to start the admin port's thread")]
+    Aside(#[source] std::io::Error),
     /// The extra trust anchors can't be read.
     #[error("failed to read trust anchors from {path}: {reason}")]
     TrustAnchors {

@@ -13,14 +13,16 @@
 //! Ports, the app's port and paths come from the command line ([`args`]) and are frozen for a pod's life; everything
 //! else is in the file and hot ([`config`]). [`runtime`] puts the parts together and is the place to start reading.
 //!
-//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), plain threads watch the file and the
-//! identities' folders, and one exports traces where they are on.
+//! Threads: one tokio worker carries all traffic (`--worker-threads` for more), another answers on the admin port and
+//! checks dependencies ([`aside`]), plain threads watch the file and the identities' folders, and one exports traces where
+//! they are on.
 
 pub mod args;
 pub mod runtime;
 pub mod telemetry;
 
 mod admin;
+mod aside;
 mod config;
 mod context;
 mod discovery;

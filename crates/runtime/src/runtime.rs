@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::admin::{self, Admin};
 use crate::args::Args;
+use crate::aside::Aside;
 use crate::config::Hot;
 use crate::config::watch::Watcher;
 use crate::context::Registry;
@@ -53,6 +56,8 @@ pub struct Runtime {
     /// The app's port and the pod's grace period, by which a drained pod is known to go on.
     app_port: Option<u16>,
     grace: Duration,
+    /// Where the admin port is answered and dependencies are checked.
+    aside: Aside,
     _watcher: Watcher,
 }
 
@@ -108,7 +113,8 @@ impl Runtime {
     /// [`Runtime::run`] has a configuration.
     ///
     /// # Errors
-    /// [`Error::Bind`], [`Error::TrustAnchors`], [`Error::Tls`], [`Error::Resolver`], [`Error::Watch`].
+    /// [`Error::Bind`], [`Error::TrustAnchors`], [`Error::Tls`], [`Error::Resolver`], [`Error::Watch`],
+    /// [`Error::Aside`].
     pub async fn bind(args: &Args) -> Result<Self, Error> {
         let tls = Tls::new(args.tls_ca_file.as_deref())?;
         let resolver = Resolver::new(args.dns_server)?;
@@ -158,9 +164,14 @@ impl Runtime {
             metrics,
             checks,
             started: AtomicBool::new(false),
+            traffic: Handle::current(),
         });
-        serve_admin("admin", admin, admin::admin(Arc::clone(&state)));
-        serve_admin("drain", drain, admin::drain(Arc::clone(&state)));
+        let aside = Aside::start().map_err(Error::Aside)?;
+        let router = admin::admin(Arc::clone(&state));
+        aside.spawn(async move { serve_admin("admin", admin, router).await });
+        // With what it ends: its tasks are of the same executor as theirs.
+        let router = admin::drain(Arc::clone(&state));
+        tokio::spawn(async move { serve_admin("drain", drain, router).await });
         Ok(Self {
             addresses,
             listeners: Listeners { inbound, calls },
@@ -180,6 +191,7 @@ impl Runtime {
             outbound: Lifecycle::new(),
             app_port: args.app_port,
             grace: Duration::from_secs(args.grace_period.into()),
+            aside,
             _watcher: watcher,
         })
     }
@@ -208,16 +220,26 @@ impl Runtime {
 
     /// Serves until `told` resolves or a drained pod goes on living, then finishes promptly.
     pub async fn run(self, told: impl Future<Output = ()>) -> Ended {
-        let Self { addresses: _, listeners, state, shared, inbound, outbound, app_port, grace, _watcher } =
-            self;
+        let Self {
+            addresses: _,
+            listeners,
+            state,
+            shared,
+            inbound,
+            outbound,
+            app_port,
+            grace,
+            aside,
+            _watcher,
+        } = self;
         let serving = async {
             let mut changes = state.hot.changes();
             state.hot.loaded().await;
-            follow(&state, &shared.tracer);
+            follow(&state, &shared.tracer, &aside);
             start(listeners, &state, &shared, &inbound, &outbound);
             state.started.store(true, Ordering::Release);
             while changes.changed().await.is_ok() {
-                follow(&state, &shared.tracer);
+                follow(&state, &shared.tracer, &aside);
             }
         };
         let ended = tokio::select! {
@@ -236,16 +258,17 @@ impl Runtime {
 }
 
 /// Tells those parts that keep something running about the configuration in force.
-fn follow(state: &Admin, tracer: &Tracer) {
+fn follow(state: &Admin, tracer: &Tracer, aside: &Aside) {
     if let Some(snapshot) = state.hot.current().as_ref() {
         tracer.configure(&snapshot.config);
+        let _checks_run_aside = aside.enter();
         state.checks.configure(&snapshot.config.health);
     }
 }
 
 /// Gives every listener its stack.
 fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecycle, outbound: &Lifecycle) {
-    let registry = Registry::new();
+    let registry = Registry::new(!listeners.calls.is_empty());
     let with = |name: &str, leg: Leg| proxy::Outer {
         lifecycle: if matches!(leg, Leg::Call(_)) { outbound.clone() } else { inbound.clone() },
         metrics: state.metrics.listener(name, leg),
@@ -277,11 +300,14 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
     }
 }
 
-fn serve_admin(name: &'static str, bound: Bound, router: Router) {
+async fn serve_admin(name: &'static str, bound: Bound, router: Router) {
     tracing::info!(listener = name, address = %bound.address, "listening");
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(bound.listener, router).await {
-            tracing::error!(listener = name, %error, "listener ended");
-        }
-    });
+    let serving = async {
+        // The executor that bound it may be another one, and would be the one that is waited for.
+        let listener = TcpListener::from_std(bound.listener.into_std()?)?;
+        axum::serve(listener, router).await
+    };
+    if let Err(error) = serving.await {
+        tracing::error!(listener = name, %error, "listener ended");
+    }
 }

@@ -6,13 +6,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -207,6 +209,27 @@ async fn is_http2(stream: &TcpStream, head: Duration, lifecycle: &Lifecycle) -> 
     }
 }
 
+/// A connection's own stack. hyper asks from the connection's task alone, so the lock is always free; a clone for each
+/// request would count what all layers share up and down again.
+struct Own<S>(Mutex<S>);
+
+impl<S> Own<S> {
+    fn new(stack: S) -> Self {
+        Self(Mutex::new(stack))
+    }
+}
+
+impl<S: Stack> Service<Request<Incoming>> for Own<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> S::Future {
+        // Every layer is always ready: what there is to wait for is waited for by the future.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).call(request)
+    }
+}
+
 /// Resolves some time after [`Phase::Finishing`]: enough for a request that is on its way.
 async fn late(lifecycle: &Lifecycle) {
     lifecycle.reached(Phase::Finishing).await;
@@ -226,7 +249,7 @@ async fn serve_http1<S: Stack>(
     // Accepted late, with its first byte here: it ends with its first response anyway.
     let late_comer = lifecycle.phase() > Phase::Serving;
     let busy = Arc::new(Busy::default());
-    let service = Clocked::new(TowerToHyperService::new(stack), Arc::clone(&busy));
+    let service = Clocked::new(Own::new(stack), Arc::clone(&busy));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_LIMIT)
@@ -259,7 +282,7 @@ async fn serve_http2<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycl
         .max_header_list_size(HTTP2_MAX_HEAD)
         .keep_alive_interval(HTTP2_PING_EVERY)
         .keep_alive_timeout(HTTP2_PING_LIMIT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(stack));
+        .serve_connection(TokioIo::new(stream), Own::new(stack));
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

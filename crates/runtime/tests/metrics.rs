@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use goodgo_runtime_config::{Call, CallPolicy, CallRoute, Caller, Scheme};
@@ -244,5 +245,34 @@ async fn ten_thousand_hostile_requests_add_no_series() {
     );
     let total: f64 = series.iter().map(|name| samples[*name]).sum();
     assert!(total >= (REQUESTS - 1) as f64, "{total}");
+    running.stop().await;
+}
+
+/// Asks the admin port, and blocks this thread meanwhile.
+fn ask_blocking(admin: SocketAddr, path: &str) -> String {
+    use std::io::{Read, Write};
+
+    let mut stream = std::net::TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The runtime's traffic runs on the one thread of this test.
+#[tokio::test]
+async fn the_admin_port_needs_nothing_of_the_thread_that_carries_traffic() {
+    let running = Running::start(nobody().await, &config([])).await;
+    let metrics = ask_blocking(running.addresses.admin, "/metrics");
+    assert!(
+        metrics.starts_with("HTTP/1.1 200 ") && metrics.contains("goodgo_runtime_config_good 1"),
+        "{metrics}"
+    );
+    assert!(ask_blocking(running.addresses.admin, "/ready").starts_with("HTTP/1.1 200 "));
+    let live = ask_blocking(running.addresses.admin, "/live");
+    assert!(live.starts_with("HTTP/1.1 503 "), "nobody carries traffic: {live}");
+    assert_eq!(running.admin("/live").await.0, 200);
     running.stop().await;
 }

@@ -192,7 +192,7 @@ async fn the_breaker_opens_on_final_results_says_when_to_come_back_and_survives_
     assert_eq!(seen.load(Ordering::SeqCst), 3);
     // Another timeout is no reason to forget that the callee fails.
     file.revision = "b2".to_owned();
-    let call = service(to(callee.address).with(CallPolicy { timeout_ms: 4_000, ..policy }));
+    let call = service(to(callee.address).with(CallPolicy { timeout_ms: 4_000, ..policy.clone() }));
     file.calls.insert("iam-service".to_owned(), call);
     running.put(&file);
     running
@@ -210,6 +210,16 @@ async fn the_breaker_opens_on_final_results_says_when_to_come_back_and_survives_
         })
         .await;
     assert_eq!(send(running.call("iam-service"), get("/")).await.status(), 200);
+    // What is declared no more has no state to tell.
+    let call = service(to(callee.address).with(CallPolicy { circuit_breaker: None, ..policy }));
+    file.calls.insert("iam-service".to_owned(), call);
+    running.put(&file);
+    running
+        .eventually("the breaker's state is gone", || async {
+            let metrics = running.admin("/metrics").await.1;
+            metrics.contains("call_retries") && !metrics.contains(r#"call_breaker_state{call="iam-service"}"#)
+        })
+        .await;
     running.stop().await;
 }
 

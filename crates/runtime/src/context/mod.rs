@@ -5,7 +5,7 @@
 //!
 //! | | to the app | to a callee of the platform | to anybody else |
 //! | --- | --- | --- | --- |
-//! | `x-goodgo-context` | made anew | – | – |
+//! | `x-goodgo-context` | made anew where the pod has calls | – | – |
 //! | `x-correlation-id` | the client's if sane, else made | the request's, else the app's, else made | – |
 //! | `traceparent` | continued, or begun where traces are on | the app's, else the request's | – |
 //! | `tracestate`, `baggage` | as they came | the app's, else the request's | – |

@@ -8,22 +8,18 @@ use goodgo_runtime_config::{Call, CallPolicy, Priority};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::trace::{BAGGAGE, TRACEPARENT, TRACESTATE};
 use super::{CONTEXT, CORRELATION_ID, Served, correlation, is_low, put};
 use crate::config::{Hot, Route};
-use crate::identity::headers::{API_KEY, CALLER, PRIORITY, SERVICE_AUTH};
-use crate::outbound::RETRIED;
+use crate::identity::headers::{CALLER, PRIORITY, is_platforms, remove_where};
+use crate::outbound::{Outbound, RETRIED};
 use crate::proxy::deadline::Deadline;
 use crate::proxy::{Body, Failure};
 
-/// Every header that starts with this is the platform's.
-const PREFIX: &str = "x-goodgo-";
-/// Headers of the platform that a callee outside it never gets, besides those with the prefix.
-const INSIDE_ONLY: [HeaderName; 6] =
-    [CORRELATION_ID, SERVICE_AUTH, API_KEY, TRACEPARENT, TRACESTATE, BAGGAGE];
+/// Headers of common use that the platform fills, and that a callee outside it never gets.
+const INSIDE_ONLY: [HeaderName; 4] = [CORRELATION_ID, TRACEPARENT, TRACESTATE, BAGGAGE];
 
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingLayer {
@@ -52,9 +48,9 @@ pub(crate) struct Outgoing<S> {
     layer: OutgoingLayer,
 }
 
-impl<S, B> Service<Request<B>> for Outgoing<S>
+impl<S> Service<Request<Body>> for Outgoing<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Failure>,
+    S: Service<Outbound, Response = Response<Body>, Error = Failure>,
 {
     type Response = Response<Body>;
     type Error = Failure;
@@ -64,21 +60,19 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let served = request.extensions_mut().remove::<Arc<Served>>();
         let snapshot = self.layer.hot.current();
         let call = snapshot.as_ref().and_then(|snapshot| snapshot.config.calls.get(&*self.layer.call));
-        let deadline = prepare(request.headers_mut(), call, served.as_deref(), Instant::now());
-        // What was decided for this callee is sent to no other, whatever the next configuration says.
+        prepare(request.headers_mut(), call, served.as_deref());
+        let brought = request.extensions_mut().remove::<Deadline>();
+        let deadline = earlier(served.as_deref(), brought);
         let route = snapshot.as_ref().and_then(|snapshot| snapshot.routes.get(&*self.layer.call));
-        if let Some(Route::To(callee)) = route {
-            request.extensions_mut().insert(Arc::clone(callee));
-        }
-        drop(snapshot);
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(deadline);
-        }
-        OutgoingFuture { inner: self.inner.call(request), served }
+        let callee = match route {
+            Some(Route::To(callee)) => Some(Arc::clone(callee)),
+            _ => None,
+        };
+        OutgoingFuture { inner: self.inner.call(Outbound { request, callee, deadline }), served }
     }
 }
 
@@ -115,28 +109,20 @@ fn tries(outcome: &Result<Response<Body>, Failure>) -> Option<u32> {
     }
 }
 
-/// Sets the headers and returns the deadline that the call inherits.
-fn prepare(
-    headers: &mut HeaderMap,
-    call: Option<&Call>,
-    served: Option<&Served>,
-    now: Instant,
-) -> Option<Deadline> {
-    let inherited = served.and_then(Served::deadline);
-    let deadline = inherited.into_iter().chain(Deadline::of(headers, now)).min();
+/// The deadline of a call: no later than that of the request that it continues.
+fn earlier(served: Option<&Served>, brought: Option<Deadline>) -> Option<Deadline> {
+    served.and_then(Served::deadline).into_iter().chain(brought).min()
+}
+
+/// Sets the headers that every try carries; the deadline is written anew for each.
+fn prepare(headers: &mut HeaderMap, call: Option<&Call>, served: Option<&Served>) {
     headers.remove(CONTEXT);
     let target = call.and_then(|call| call.target.as_ref());
     let inside = target.is_some_and(|target| target.service.is_some());
     match call {
-        Some(call) if inside => {
-            continue_inside(headers, &call.policy, served);
-            if let Some(deadline) = deadline {
-                deadline.write(headers, now);
-            }
-        }
+        Some(call) if inside => continue_inside(headers, &call.policy, served),
         _ => strip(headers),
     }
-    deadline
 }
 
 fn continue_inside(headers: &mut HeaderMap, policy: &CallPolicy, served: Option<&Served>) {
@@ -165,12 +151,7 @@ fn strip(headers: &mut HeaderMap) {
     for name in &INSIDE_ONLY {
         headers.remove(name);
     }
-    // Collected first: the names borrow from the map that they are removed from.
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| is_platforms(name.as_str().as_bytes()));
 }
 
 #[cfg(test)]
@@ -178,6 +159,7 @@ mod tests {
     use std::time::Duration;
 
     use goodgo_runtime_config::{Scheme, TargetService};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -208,7 +190,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        prepare(&mut headers, Some(call), served, Instant::now());
+        prepare(&mut headers, Some(call), served);
         headers
     }
 
@@ -261,13 +243,9 @@ mod tests {
         assert!(!prepared(&call(true, CallPolicy::default()), None, &asked).contains_key(PRIORITY));
 
         let now = Instant::now();
-        let left = |served: Option<&Served>, ms: Option<u32>| {
-            let mut headers = HeaderMap::new();
-            if let Some(ms) = ms {
-                headers.insert(crate::proxy::deadline::TIMEOUT_MS, ms.into());
-            }
-            let call = call(true, CallPolicy::default());
-            prepare(&mut headers, Some(&call), served, now).map(|deadline| deadline.left(now).as_millis())
+        let left = |served: Option<&Served>, ms: Option<u64>| {
+            let brought = ms.map(|ms| Deadline::after(Duration::from_millis(ms), now));
+            earlier(served, brought).map(|deadline| deadline.left(now).as_millis())
         };
         let served = Served { deadline: Some(Deadline::after(Duration::from_millis(300), now)), ..served() };
         assert_eq!(left(Some(&served), None), Some(300));

@@ -16,7 +16,10 @@ use super::{CONTEXT, Served};
 
 /// How long a request is remembered after its answer's last byte: for calls that an app makes just after.
 const GRACE: Duration = Duration::from_secs(1);
-/// Most requests that are remembered, those in their grace included; about 20 MiB. More are served, and not remembered.
+/// Most requests that are remembered in their grace; about 1 MiB. Beyond it the oldest are forgotten early, or a busy
+/// service would keep a second's worth of requests that nobody asks for.
+const MOST_IN_GRACE: usize = 4096;
+/// Most requests that are remembered; about 20 MiB. More are served, and not remembered.
 const MOST: usize = 65_536;
 /// Keys that are drawn from the generator at once.
 const DRAW: usize = 64;
@@ -25,6 +28,8 @@ const KEY_BYTES: usize = 16;
 /// The requests being served.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    /// Without a call there is nobody who could continue a request, and nothing is remembered.
+    has_calls: bool,
     state: Mutex<State>,
     random: &'static dyn SecureRandom,
 }
@@ -46,20 +51,26 @@ impl std::fmt::Debug for State {
 }
 
 impl Registry {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), random: aws_lc_rs::default_provider().secure_random })
+    /// Of a pod with or without listeners for calls.
+    pub(crate) fn new(has_calls: bool) -> Arc<Self> {
+        let random = aws_lc_rs::default_provider().secure_random;
+        Arc::new(Self { has_calls, state: Mutex::default(), random })
     }
 
-    /// Remembers a request until [`Remembered`] is dropped, and some time after. None when there is no room, or no
-    /// randomness: then the app's calls continue nothing, which costs them their context and nobody a secret.
-    pub(super) fn remember(self: &Arc<Self>, served: Served) -> Option<Remembered> {
+    /// Remembers a request until [`Remembered`] is dropped, and some time after. None when there is nobody to ask for it,
+    /// no room, or no randomness: then the app's calls continue nothing, which costs them their context and nobody a
+    /// secret.
+    pub(super) fn remember(self: &Arc<Self>, served: impl FnOnce() -> Served) -> Option<Remembered> {
+        if !self.has_calls {
+            return None;
+        }
         let mut state = self.lock();
         state.forget(Instant::now());
         if state.served.len() >= MOST {
             return None;
         }
         let key = state.key(self.random)?;
-        let served = Arc::new(served);
+        let served = Arc::new(served());
         state.served.insert(key, Arc::clone(&served));
         Some(Remembered { key, served, registry: Arc::downgrade(self) })
     }
@@ -79,6 +90,16 @@ impl Registry {
 }
 
 impl State {
+    /// Begins the grace of a request whose answer is complete.
+    fn end(&mut self, key: u128, now: Instant) {
+        self.ending.push_back((now + GRACE, key));
+        if self.ending.len() > MOST_IN_GRACE
+            && let Some((_, oldest)) = self.ending.pop_front()
+        {
+            self.served.remove(&oldest);
+        }
+    }
+
     fn forget(&mut self, now: Instant) {
         while let Some((_, key)) = self.ending.pop_front_if(|(until, _)| *until <= now) {
             self.served.remove(&key);
@@ -138,8 +159,7 @@ impl std::fmt::Debug for Remembered {
 impl Drop for Remembered {
     fn drop(&mut self) {
         if let Some(registry) = self.registry.upgrade() {
-            let until = Instant::now() + GRACE;
-            registry.lock().ending.push_back((until, self.key));
+            registry.lock().end(self.key, Instant::now());
         }
     }
 }
@@ -156,8 +176,8 @@ mod tests {
 
     #[test]
     fn a_request_is_found_until_some_time_after_its_end() {
-        let registry = Registry::new();
-        let remembered = registry.remember(Served::default()).unwrap();
+        let registry = Registry::new(true);
+        let remembered = registry.remember(Served::default).unwrap();
         let mut headers = header(&remembered);
         assert_eq!(headers[CONTEXT].len(), 32);
         assert!(registry.take(&mut headers.clone()).is_some());
@@ -171,8 +191,8 @@ mod tests {
 
     #[test]
     fn nothing_else_finds_anything() {
-        let registry = Registry::new();
-        let remembered = registry.remember(Served::default()).unwrap();
+        let registry = Registry::new(true);
+        let remembered = registry.remember(Served::default).unwrap();
         let right = header(&remembered)[CONTEXT].to_str().unwrap().to_owned();
         let shorter = right.get(1..).unwrap();
         for wrong in ["", "0", shorter, &format!("{right}0"), &format!("+{shorter}"), "é"] {
@@ -183,13 +203,32 @@ mod tests {
     }
 
     #[test]
+    fn of_a_burst_the_last_ones_keep_their_grace() {
+        let registry = Registry::new(true);
+        let all: Vec<_> = (0..=MOST_IN_GRACE).map(|_| registry.remember(Served::default).unwrap()).collect();
+        let mut headers: Vec<_> = all.iter().map(header).collect();
+        let under_way = registry.remember(Served::default).unwrap();
+        drop(all);
+        assert!(registry.take(&mut headers[0]).is_none(), "the oldest");
+        assert!(registry.take(&mut headers[1]).is_some());
+        assert!(registry.take(&mut headers[MOST_IN_GRACE]).is_some());
+        assert!(registry.take(&mut header(&under_way)).is_some(), "it is no part of the bound");
+        assert_eq!(registry.lock().served.len(), MOST_IN_GRACE + 1);
+    }
+
+    #[test]
+    fn without_calls_nothing_is_remembered() {
+        assert!(Registry::new(false).remember(|| unreachable!("nothing is copied either")).is_none());
+    }
+
+    #[test]
     fn keys_do_not_repeat_and_their_number_is_bounded() {
-        let registry = Registry::new();
-        let all: Vec<_> = (0..MOST).map(|_| registry.remember(Served::default()).unwrap()).collect();
+        let registry = Registry::new(true);
+        let all: Vec<_> = (0..MOST).map(|_| registry.remember(Served::default).unwrap()).collect();
         assert_eq!(all.iter().map(|one| one.key).collect::<std::collections::HashSet<_>>().len(), MOST);
-        assert!(registry.remember(Served::default()).is_none());
+        assert!(registry.remember(Served::default).is_none());
         drop(all);
         registry.lock().forget(Instant::now() + GRACE);
-        assert!(registry.remember(Served::default()).is_some());
+        assert!(registry.remember(Served::default).is_some());
     }
 }

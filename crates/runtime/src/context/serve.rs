@@ -67,7 +67,7 @@ where
         headers.remove(CONTEXT);
         let correlation_id = correlation::sane(headers).cloned().or_else(correlation::made);
         put(headers, CORRELATION_ID, correlation_id.as_ref());
-        let served = Served {
+        let remembered = self.registry.remember(|| Served {
             authorization: single(headers),
             deadline,
             low_priority: is_low(headers),
@@ -76,8 +76,7 @@ where
             tracestate: joined(headers, &TRACESTATE).as_ref().map(copied),
             baggage: joined(headers, &BAGGAGE).as_ref().map(copied),
             ..Served::default()
-        };
-        let remembered = self.registry.remember(served);
+        });
         if let Some(remembered) = &remembered {
             remembered.write(headers);
         }

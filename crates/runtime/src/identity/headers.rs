@@ -18,13 +18,29 @@ pub(crate) const CALLED_WITH_KEY: HeaderValue = HeaderValue::from_static("key");
 /// `low`: work that is shed first.
 pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priority");
 
-/// All of the platform's headers begin with it, those of later versions too.
+/// All of the platform's headers but the credentials begin with it, those of later versions too.
 const PREFIX: &[u8] = b"x-goodgo-";
 
 /// Some frameworks take the method or the path from these: a request would be another one to the app than to the route
 /// that let it through.
 const OVERRIDES: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+
+/// Whether only the platform has headers of this (lower-case) name.
+pub(crate) fn is_platforms(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+        || name == SERVICE_AUTH.as_str().as_bytes()
+        || name == API_KEY.as_str().as_bytes()
+}
+
+/// Removes the headers whose names `is` picks; allocates nothing where there are none.
+pub(crate) fn remove_where(headers: &mut HeaderMap, is: impl Fn(&HeaderName) -> bool) {
+    // Collected first: the names borrow from the map that they are removed from.
+    let picked: Vec<HeaderName> = headers.keys().filter(|name| is(name)).cloned().collect();
+    for name in picked {
+        headers.remove(name);
+    }
+}
 
 /// Names that a client can't speak through.
 ///
@@ -56,11 +72,7 @@ impl Protected {
         // There on most requests.
         headers.remove(&SERVICE_AUTH);
         headers.remove(&API_KEY);
-        // Collected first: the names borrow from the map that they are removed from. Mostly there are none.
-        let forged: Vec<HeaderName> = headers.keys().filter(|name| self.contains(name)).cloned().collect();
-        for name in forged {
-            headers.remove(name);
-        }
+        remove_where(headers, |name| self.contains(name));
     }
 
     fn contains(&self, name: &HeaderName) -> bool {
@@ -74,10 +86,7 @@ impl Protected {
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        name.starts_with(PREFIX)
-            || name == SERVICE_AUTH.as_str().as_bytes()
-            || name == API_KEY.as_str().as_bytes()
-            || self.names.contains(name)
+        is_platforms(name) || self.names.contains(name)
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 
 use super::ListenerMetrics;
 use super::series::Reading;
-use super::table::Table;
+use super::table::{Labels, Table};
 
 /// The listeners whose requests are counted.
 #[derive(Debug, Clone, Default)]
@@ -34,45 +34,51 @@ impl Requests {
 impl Collector for Requests {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let tables = self.tables();
+        // Read once, or the families would count different moments.
+        let read: Vec<_> = tables
+            .iter()
+            .flat_map(|table| {
+                table.counted().map(|(labels, series)| (table.leg.direction(), labels, series.read()))
+            })
+            .collect();
         let mut family = encoder.encode_descriptor(
             "http_request_duration",
             "Time from a request's head to the last byte of its answer",
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        for table in &tables {
-            table.visit(|labels, series| {
-                let Reading { buckets, sum_seconds, count, errors: _, timeouts: _ } = series.read();
-                family.encode_family(labels)?.encode_histogram::<NoLabelSet>(
-                    sum_seconds,
-                    count,
-                    &buckets,
-                    None,
-                )
-            })?;
+        for (_, labels, reading) in &read {
+            let Reading { buckets, sum_seconds, count, errors: _, timeouts: _ } = reading;
+            family.encode_family(labels)?.encode_histogram::<NoLabelSet>(
+                *sum_seconds,
+                *count,
+                buckets,
+                None,
+            )?;
         }
-        counter(&mut encoder, &tables, "http_requests", "Requests", |reading| reading.count)?;
+        let readings = || read.iter().map(|(_, labels, reading)| (labels, reading));
+        let requests = readings().map(|(labels, reading)| (labels, reading.count));
+        counter(&mut encoder, "http_requests", "Requests", requests)?;
         let help = "Requests answered with 5xx, broken off, or failed by gRPC's status";
-        counter(&mut encoder, &tables, "http_request_errors", help, |reading| reading.errors)?;
+        let errors = readings().map(|(labels, reading)| (labels, reading.errors));
+        counter(&mut encoder, "http_request_errors", help, errors)?;
         let help = "Calls that this runtime ended because a time limit was over";
-        counter(&mut encoder, &tables, "service_client_timeout", help, |reading| reading.timeouts)
+        let outbound = read.iter().filter(|(direction, ..)| *direction == "outbound");
+        let timeouts = outbound.map(|(_, labels, reading)| (labels, reading.timeouts));
+        counter(&mut encoder, "service_client_timeout", help, timeouts)
     }
 }
 
 /// A counter that was never counted up is there as 0, so that rates of the first error are right.
-fn counter(
+fn counter<'a>(
     encoder: &mut DescriptorEncoder<'_>,
-    tables: &[Arc<Table>],
     name: &str,
     help: &str,
-    value: impl Fn(&Reading) -> u64,
+    values: impl Iterator<Item = (&'a Labels<'a>, u64)>,
 ) -> std::fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    let outbound_alone = name == "service_client_timeout";
-    for table in tables.iter().filter(|table| !outbound_alone || table.leg.direction() == "outbound") {
-        table.visit(|labels, series| {
-            family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value(&series.read()), None)
-        })?;
+    for (labels, value) in values {
+        family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
     }
     Ok(())
 }

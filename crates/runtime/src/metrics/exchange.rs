@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::series::Outcome;
 use super::table::{self, Position, Table};
 use super::{Guard, ListenerMetrics, Seen};
+use crate::proxy::grpc;
 use crate::spans::{End, Recording};
 
 /// An answer of the runtime's own making. An extension of responses, set by `proxy::answer`.
@@ -101,17 +101,16 @@ impl Exchange {
         self.status = Some(response.status());
         self.listener.answered(response.status());
         self.own = response.extensions_mut().remove();
-        let is_grpc = |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        if response.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
+        if grpc::is_grpc(response.headers()) {
             // Without a message the status stands in the head.
-            self.grpc = grpc_status(response.headers()).map_or(Grpc::Pending, Grpc::Status);
+            self.grpc = grpc::status(response.headers()).map_or(Grpc::Pending, Grpc::Status);
         }
     }
 
     /// The answer's trailers are there.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
         if self.grpc == Grpc::Pending
-            && let Some(status) = grpc_status(trailers)
+            && let Some(status) = grpc::status(trailers)
         {
             self.grpc = Grpc::Status(status);
         }
@@ -124,7 +123,7 @@ impl Exchange {
 
     fn outcome(&self) -> Outcome {
         let failed = self.status.is_some_and(|status| status.is_server_error());
-        let grpc = matches!(self.grpc, Grpc::Status(status) if is_grpc_error(status));
+        let grpc = matches!(self.grpc, Grpc::Status(status) if grpc::is_server_fault(status));
         Outcome {
             error: failed || grpc || self.broken,
             timeout: self.own.is_some() && self.status == Some(StatusCode::GATEWAY_TIMEOUT),
@@ -161,14 +160,4 @@ impl Drop for Exchange {
             });
         }
     }
-}
-
-fn grpc_status(headers: &HeaderMap) -> Option<u8> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
-}
-
-/// What OpenTelemetry's conventions take for the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL,
-/// UNAVAILABLE, DATA_LOSS.
-fn is_grpc_error(status: u8) -> bool {
-    matches!(status, 2 | 4 | 12 | 13 | 14 | 15)
 }

@@ -186,30 +186,25 @@ impl Table {
         Some(cell.get_or_init(Box::default))
     }
 
-    /// Hands every series that was ever counted to `each`.
-    pub(super) fn visit(
-        &self,
-        mut each: impl FnMut(&Labels<'_>, &Series) -> std::fmt::Result,
-    ) -> std::fmt::Result {
+    /// Every series that was ever counted, with its labels.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (Labels<'_>, &Series)> {
         let peers_and_routes =
             self.peers.iter().flat_map(|peer| self.routes.iter().map(move |route| (peer, route)));
-        for ((peer, route), row) in peers_and_routes.zip(&self.rows) {
+        peers_and_routes.zip(&self.rows).flat_map(move |((peer, route), row)| {
             let methods_and_classes =
                 METHODS.iter().flat_map(|method| CLASSES.iter().map(move |class| (method, class)));
-            for ((method, class), cell) in methods_and_classes.zip(row.iter()) {
-                let Some(series) = cell.get() else { continue };
+            methods_and_classes.zip(row.iter()).filter_map(move |((method, class), cell)| {
                 let labels = [
                     ("service", self.service.as_str()),
-                    ("peer", peer),
+                    ("peer", peer.as_str()),
                     ("direction", self.leg.direction()),
-                    ("method", method),
-                    ("route", route),
-                    ("status_class", class),
+                    ("method", *method),
+                    ("route", route.as_str()),
+                    ("status_class", *class),
                 ];
-                each(&labels, series)?;
-            }
-        }
-        Ok(())
+                Some((labels, cell.get()?.as_ref()))
+            })
+        })
     }
 }
 

@@ -32,6 +32,8 @@ struct State {
     window: Window,
     /// How often it was half open: tells one probe from the next.
     half_opens: u64,
+    /// The metric is not its any more: it decides only for the calls that began under its policy.
+    retired: bool,
 }
 
 /// Where the breaker stands.
@@ -59,9 +61,14 @@ impl Position {
 impl Breaker {
     pub(super) fn new(settings: CircuitBreaker, metrics: Arc<CallMetrics>, now: Instant) -> Arc<Self> {
         let window = Window::new(Duration::from_millis(settings.window_ms), now);
-        let state = State { position: Position::Closed, window, half_opens: 0 };
+        let state = State { position: Position::Closed, window, half_opens: 0, retired: false };
         metrics.breaker(Position::Closed.number());
         Arc::new(Self { settings, state: Mutex::new(state), metrics })
+    }
+
+    /// Another policy is in force, with a breaker of its own or with none.
+    pub(super) fn retire(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).retired = true;
     }
 
     /// What it was made with; another breaker is needed for other settings.
@@ -122,7 +129,9 @@ impl Breaker {
 
     fn set(&self, state: &mut State, position: Position) {
         state.position = position;
-        self.metrics.breaker(position.number());
+        if !state.retired {
+            self.metrics.breaker(position.number());
+        }
     }
 
     /// The state as of `now`.

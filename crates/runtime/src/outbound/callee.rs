@@ -16,11 +16,11 @@ use super::cache::{CallCache, Looked};
 use super::gzip::Accepts;
 use super::metrics::CallMetrics;
 use super::policy::{Policy, Until};
-use super::{Shared, repeat, tries};
+use super::{Shared, tries};
 use crate::identity::TokenSource;
 use crate::identity::headers::SERVICE_AUTH;
 use crate::proxy::deadline::Deadline;
-use crate::proxy::{Body, Failure};
+use crate::proxy::{Body, Failure, grpc};
 use crate::upstream::{Origin, Upstream};
 
 /// Where one call goes and how.
@@ -50,19 +50,11 @@ impl Callee {
         shared: &Shared,
     ) -> Arc<Self> {
         let now = Instant::now();
+        let before = previous.and_then(|previous| previous.breaker.as_ref());
         let previous = previous.filter(|previous| Arc::ptr_eq(&previous.upstream, &upstream));
         let metrics =
             previous.map_or_else(|| shared.metrics.call(name), |previous| Arc::clone(&previous.metrics));
-        let breaker = policy.circuit_breaker.as_ref().map(|settings| {
-            let carried = previous.and_then(|previous| previous.breaker.as_ref());
-            match carried.filter(|breaker| breaker.settings() == settings) {
-                Some(breaker) => Arc::clone(breaker),
-                None => Breaker::new(settings.clone(), Arc::clone(&metrics), now),
-            }
-        });
-        if breaker.is_none() {
-            metrics.breaker(0);
-        }
+        let breaker = breaker(policy, before, previous.is_some(), &metrics, now);
         let lineage = previous.map_or_else(|| shared.next_lineage(), |previous| previous.lineage);
         let cache = policy.cache.map(|settings| CallCache::new(settings, &shared.cache, lineage));
         let kind = if is_service(&upstream) { "calls" } else { "externalCalls" };
@@ -112,10 +104,13 @@ impl Callee {
     ///
     /// # Errors
     /// The failures that the policy decides, and those of the last try.
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    pub(crate) async fn call(
+        &self,
+        request: Request<Body>,
+        brought: Option<Deadline>,
+    ) -> Result<Response<Body>, Failure> {
         let now = Instant::now();
         let rules = self.policy.rules(request.method(), request.uri().path());
-        let brought = request.extensions().get().copied().or_else(|| Deadline::of(request.headers(), now));
         let until = Until::new(&self.policy, rules, brought, now);
         if until.deadline.left(now).is_zero() {
             return Err(until.failure());
@@ -138,7 +133,7 @@ impl Callee {
             None => None,
         };
         let permit = self.enter()?;
-        let outcome = tries::run(self, rules, until, request).await;
+        let outcome = tries::run(self, rules, until, request, now).await;
         let now = Instant::now();
         if let Some(ticket) = ticket {
             // Given back unsettled, it says nothing: half-open stays half-open, for the next call to find out.
@@ -169,6 +164,27 @@ impl Callee {
     }
 }
 
+/// The one from `before` with what it knows, as long as target and settings are the same.
+fn breaker(
+    policy: &CallPolicy,
+    before: Option<&Arc<Breaker>>,
+    same_target: bool,
+    metrics: &Arc<CallMetrics>,
+    now: Instant,
+) -> Option<Arc<Breaker>> {
+    if let Some(before) = before {
+        if same_target && Some(before.settings()) == policy.circuit_breaker.as_ref() {
+            return Some(Arc::clone(before));
+        }
+        before.retire();
+    }
+    let Some(settings) = &policy.circuit_breaker else {
+        metrics.no_breaker();
+        return None;
+    };
+    Some(Breaker::new(settings.clone(), Arc::clone(metrics), now))
+}
+
 fn is_service(upstream: &Upstream) -> bool {
     matches!(upstream.origin(), Origin::Callee(target) if target.service.is_some())
 }
@@ -183,11 +199,7 @@ fn is_failure(outcome: &Result<Response<Body>, Failure>) -> bool {
     match outcome {
         Ok(response) => {
             response.status().is_server_error()
-                // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: those that map to 5xx.
-                || matches!(
-                    repeat::grpc_status(response.headers()),
-                    Some("2" | "4" | "12" | "13" | "14" | "15")
-                )
+                || grpc::status(response.headers()).is_some_and(grpc::is_server_fault)
         }
         Err(failure) => failure.status().is_server_error(),
     }

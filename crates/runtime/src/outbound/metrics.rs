@@ -52,12 +52,13 @@ impl Metrics {
     pub(super) fn call(&self, name: &str) -> Arc<CallMetrics> {
         let label = CallLabel { call: name.to_owned() };
         Arc::new(CallMetrics {
+            breakers: self.breaker.clone(),
             retries: self.retries.get_or_create_owned(&label),
             retries_denied: self.retries_denied.get_or_create_owned(&label),
-            breaker: self.breaker.get_or_create_owned(&label),
             bulkhead_refusals: self.bulkhead_refusals.get_or_create_owned(&label),
             cache_hits: self.cache_hits.get_or_create_owned(&label),
             cache_misses: self.cache_misses.get_or_create_owned(&label),
+            label,
         })
     }
 }
@@ -65,9 +66,11 @@ impl Metrics {
 /// One call's counters.
 #[derive(Debug)]
 pub(super) struct CallMetrics {
+    label: CallLabel,
+    /// Of all calls: one is there only while its call has a breaker.
+    breakers: Family<CallLabel, Gauge>,
     retries: Counter,
     retries_denied: Counter,
-    breaker: Gauge,
     bulkhead_refusals: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
@@ -87,9 +90,14 @@ impl CallMetrics {
         self.retries_denied.inc();
     }
 
-    /// 0 closed, 1 half open, 2 open.
+    /// 0 closed, 1 half open, 2 open. Looked up each time, which is rare: a breaker moves when its callee does.
     pub(super) fn breaker(&self, position: i64) {
-        self.breaker.set(position);
+        self.breakers.get_or_create(&self.label).set(position);
+    }
+
+    /// The call has no breaker any more.
+    pub(super) fn no_breaker(&self) {
+        self.breakers.remove(&self.label);
     }
 
     pub(super) fn bulkhead_refused(&self) {

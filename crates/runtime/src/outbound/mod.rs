@@ -46,6 +46,7 @@ pub(crate) use self::metrics::Metrics;
 pub(crate) use self::tries::{RETRIED, discard};
 use crate::config::{Hot, Route};
 use crate::identity::TokenSource;
+use crate::proxy::deadline::Deadline;
 use crate::proxy::{Body, Failure};
 
 /// What all calls of the pod share.
@@ -91,7 +92,18 @@ impl Call {
     }
 }
 
-impl Service<Request<Body>> for Call {
+/// A request on its way to the callee, with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) request: Request<Body>,
+    /// Chosen already: what was decided for this callee is sent to no other, whatever the next configuration says. None
+    /// for who has nothing to decide.
+    pub(crate) callee: Option<Arc<Callee>>,
+    /// What the request brought, and what it inherits.
+    pub(crate) deadline: Option<Deadline>,
+}
+
+impl Service<Outbound> for Call {
     type Response = Response<Body>;
     type Error = Failure;
     type Future = BoxFuture<'static, Result<Response<Body>, Failure>>;
@@ -100,11 +112,10 @@ impl Service<Request<Body>> for Call {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // `Outgoing` has chosen it already; questions of the runtime's own come without.
-        let chosen = request.extensions_mut().remove::<Arc<Callee>>();
-        match chosen.map_or_else(|| self.callee(), Ok) {
-            Ok(callee) => Box::pin(async move { callee.call(request).await }),
+    fn call(&mut self, outbound: Outbound) -> Self::Future {
+        let Outbound { request, callee, deadline } = outbound;
+        match callee.map_or_else(|| self.callee(), Ok) {
+            Ok(callee) => Box::pin(async move { callee.call(request, deadline).await }),
             Err(failure) => Box::pin(ready(Err(failure))),
         }
     }

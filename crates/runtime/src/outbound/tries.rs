@@ -18,7 +18,7 @@ use super::policy::{Rules, Until};
 use super::repeat::{self, Safety};
 use super::replay::Replay;
 use crate::proxy::{Body, Failure};
-use crate::upstream::{Avoid, ConnectLimit, TryOutcome};
+use crate::upstream::{Avoid, Try};
 
 /// On a response: how many tries were made below, so that the layer above repeats nothing.
 pub(crate) const RETRIED: HeaderName = HeaderName::from_static("x-goodgo-retried");
@@ -26,8 +26,13 @@ pub(crate) const RETRIED: HeaderName = HeaderName::from_static("x-goodgo-retried
 type Outcome = Result<Response<Body>, Failure>;
 
 /// Makes the call.
-pub(super) async fn run(callee: &Callee, rules: &Rules, until: Until<'_>, request: Request<Body>) -> Outcome {
-    let now = Instant::now();
+pub(super) async fn run(
+    callee: &Callee,
+    rules: &Rules,
+    until: Until<'_>,
+    request: Request<Body>,
+    now: Instant,
+) -> Outcome {
     callee.budget.deposit(now);
     let compressed = callee.is_service()
         && callee.accepts.gzip(now)
@@ -35,7 +40,8 @@ pub(super) async fn run(callee: &Callee, rules: &Rules, until: Until<'_>, reques
     let repeats = rules.retries.as_ref().filter(|retries| retries.attempts > 1);
     if !compressed && repeats.is_none() {
         // Most calls: nothing is copied and nothing remembered.
-        return once(callee, until, request, TryOutcome::default()).await;
+        return once(callee, until, request, &Try::new(callee.policy.connect_timeout, Avoid::default()))
+            .await;
     }
     let (head, body) = request.into_parts();
     let safety = Safety::of(&head);
@@ -96,11 +102,10 @@ impl Call<'_> {
         if self.compressed {
             request = gzip::compress(request);
         }
-        request.extensions_mut().insert(self.avoid.clone());
-        let told = TryOutcome::default();
-        let outcome = once(self.callee, self.until, request, told.clone()).await;
+        let how = Try::new(self.callee.policy.connect_timeout, self.avoid.clone());
+        let outcome = once(self.callee, self.until, request, &how).await;
         // Should there be another try, another pod is the better bet.
-        if let Some(endpoint) = told.endpoint() {
+        if let Some(endpoint) = how.endpoint() {
             self.avoid.add(endpoint);
         }
         outcome
@@ -148,14 +153,12 @@ fn mark(outcome: Outcome, tries: u32) -> Outcome {
 }
 
 /// One try: until the head of its answer, the idle timeout beyond it.
-async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, told: TryOutcome) -> Outcome {
+async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, how: &Try) -> Outcome {
     let (now, policy) = (Instant::now(), &callee.policy);
     if callee.is_service() {
         until.deadline.write(request.headers_mut(), now);
         callee.identify(request.headers_mut())?;
     }
-    request.extensions_mut().insert(ConnectLimit(policy.connect_timeout));
-    request.extensions_mut().insert(told.clone());
     let whole = until.deadline.instant();
     let own = policy.per_try_timeout.map(|limit| (now + limit, limit)).filter(|(ends, _)| *ends < whole);
     let timed_out = || match own {
@@ -167,7 +170,7 @@ async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, tol
     if let Some(activity) = &activity {
         request = request.map(|body| activity.noting(body));
     }
-    let mut sending = pin!(callee.upstream.send(request));
+    let mut sending = pin!(callee.upstream.send(request, how));
     let outcome = match &activity {
         None => timeout_at(ends, sending.as_mut()).await.unwrap_or_else(|_| Err(timed_out())),
         Some(activity) => tokio::select! {
@@ -190,7 +193,7 @@ async fn once(callee: &Callee, until: Until<'_>, mut request: Request<Body>, tol
                 failure,
                 Failure::CallTimeout { .. } | Failure::TryTimeout { .. } | Failure::IdleTimeout { .. }
             ) {
-                told.timed_out();
+                how.timed_out();
             }
             Err(named(callee, failure))
         }

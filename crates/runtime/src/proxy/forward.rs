@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::{Body, Failure};
-use crate::upstream::Upstream;
+use crate::upstream::{Try, Upstream};
 
 type ForwardFuture = BoxFuture<'static, Result<Response<Body>, Failure>>;
 
@@ -35,6 +35,6 @@ impl Service<Request<Body>> for ToApp {
 
     fn call(&mut self, request: Request<Body>) -> ForwardFuture {
         let app = Arc::clone(&self.app);
-        Box::pin(async move { app.send(request).await })
+        Box::pin(async move { app.send(request, &Try::default()).await })
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod deadline;
 mod failure;
 mod farewell;
 mod forward;
+pub(crate) mod grpc;
 mod headers;
 mod malformed;
 mod normalize;
@@ -98,6 +99,7 @@ pub(crate) async fn ask(
     question: Request<Body>,
     hot: &Arc<Hot>,
 ) -> Result<Response<Body>, Failure> {
+    let question = outbound::Outbound { request: question, callee: None, deadline: None };
     outbound::Call::new(name, Arc::clone(hot)).call(question).await
 }
 

@@ -1,13 +1,15 @@
 //! What an intermediary must do to every message: refuse what can't be forwarded safely, end hop-by-hop headers here,
 //! and join the two connections when both ends agree to switch protocols (WebSocket).
 
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use futures::future::BoxFuture;
-use http::{Request, Response, StatusCode, Version};
+use futures::future::{Either, Ready, ready as resolved};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::io::copy_bidirectional;
 use tokio::time::Instant;
 use tower::{Layer, Service};
@@ -46,11 +48,11 @@ pub(super) struct Normalize<S> {
 
 impl<S> Service<Request<Incoming>> for Normalize<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Failure, Future: Send + 'static>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Failure>,
 {
     type Response = Response<Body>;
     type Error = Failure;
-    type Future = BoxFuture<'static, Result<Response<Body>, Failure>>;
+    type Future = Either<Ready<Result<Response<Body>, Failure>>, NormalizeFuture<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx)
@@ -58,7 +60,7 @@ where
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         if let Err(failure) = check(&request) {
-            return Box::pin(std::future::ready(Err(failure)));
+            return Either::Left(resolved(Err(failure)));
         }
         // Read once, where it comes in: what is left is counted from here on, however long the layers below take.
         if let Some(deadline) = Deadline::of(request.headers(), Instant::now()) {
@@ -68,47 +70,70 @@ where
         let switch = asked.map(|protocol| {
             let client = hyper::upgrade::on(&mut request);
             headers::set_upgrade(request.headers_mut(), protocol);
-            client
+            Switch { client, lifecycle: self.lifecycle.clone() }
         });
-        let response = self.inner.call(request.map(Body::stream));
-        let lifecycle = self.lifecycle.clone();
-        Box::pin(async move { finish(response.await?, switch, &lifecycle) })
+        Either::Right(NormalizeFuture { inner: self.inner.call(request.map(Body::stream)), switch })
     }
 }
 
-fn finish(
-    mut response: Response<Body>,
-    switch: Option<OnUpgrade>,
-    lifecycle: &Lifecycle,
-) -> Result<Response<Body>, Failure> {
-    let granted = headers::strip(response.headers_mut());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response);
+pin_project! {
+    /// Ends the answer's hop-by-hop headers, and joins both ends where they switch protocols.
+    pub(super) struct NormalizeFuture<F> {
+        #[pin]
+        inner: F,
+        switch: Option<Switch>,
     }
-    let (Some(client), Some(protocol)) = (switch, granted) else {
-        return Err(Failure::Upgrade(
-            "the other end switched without being asked, or without saying to what",
-        ));
-    };
-    let upstream = hyper::upgrade::on(&mut response);
-    let activity = response.extensions_mut().remove::<Activity>();
-    let (mut head, body) = response.into_parts();
-    headers::set_upgrade(&mut head.headers, protocol);
-    // Counted as open, so that a drain gives it its time.
-    lifecycle.open().spawn(async move {
-        match activity {
-            Some(activity) => {
-                tokio::select! {
-                    () = tunnel(client, upstream, Some(&activity)) => {}
-                    () = activity.silence() => tracing::debug!("upgraded connection was idle for too long"),
-                }
-            }
-            None => tunnel(client, upstream, None).await,
+}
+
+impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for NormalizeFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        let granted = headers::strip(response.headers_mut());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Poll::Ready(Ok(response));
         }
-        // It holds what the answer occupies, such as its call's place in the bulkhead.
-        drop(body);
-    });
-    Ok(Response::from_parts(head, Body::empty()))
+        Poll::Ready(match (this.switch.take(), granted) {
+            (Some(switch), Some(protocol)) => Ok(switch.join(response, protocol)),
+            _ => {
+                Err(Failure::Upgrade("the other end switched without being asked, or without saying to what"))
+            }
+        })
+    }
+}
+
+/// A client that asked for another protocol.
+struct Switch {
+    client: OnUpgrade,
+    lifecycle: Lifecycle,
+}
+
+impl Switch {
+    /// Joins both ends in a task of their own, and returns the answer to the client.
+    fn join(self, mut response: Response<Body>, protocol: HeaderValue) -> Response<Body> {
+        let Self { client, lifecycle } = self;
+        let upstream = hyper::upgrade::on(&mut response);
+        let activity = response.extensions_mut().remove::<Activity>();
+        let (mut head, body) = response.into_parts();
+        headers::set_upgrade(&mut head.headers, protocol);
+        // Counted as open, so that a drain gives it its time.
+        lifecycle.open().spawn(async move {
+            match activity {
+                Some(activity) => {
+                    tokio::select! {
+                        () = tunnel(client, upstream, Some(&activity)) => {}
+                        () = activity.silence() => tracing::debug!("upgraded connection was idle for too long"),
+                    }
+                }
+                None => tunnel(client, upstream, None).await,
+            }
+            // It holds what the answer occupies, such as its call's place in the bulkhead.
+            drop(body);
+        });
+        Response::from_parts(head, Body::empty())
+    }
 }
 
 /// Copies both ways until both ends are done, 8 KiB at a time.

@@ -1,71 +1,88 @@
 //! One request at one peer: counts it as in flight, and tells the peer's health what came of it.
 //!
 //! Whoever makes the try may drop it at any time. That is the peer's fault only when a time limit was the reason, which
-//! the layer with the limit says through [`TryOutcome`], or when the peer took far longer than it usually does; a client
-//! that goes away is not.
+//! the layer with the limit says through [`Try`], or when the peer took far longer than it usually does; a client that goes
+//! away is not.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
+use super::Avoid;
 use super::balance::Set;
+use super::connect::CONNECT_LIMIT;
 use super::health::Verdict;
 use super::peer::{InFlight, Peer};
+use crate::proxy::grpc::GRPC_STATUS;
 use crate::proxy::{Body, Failure};
 
 /// A dropped try that waited at least this long, and [`PATIENCE`] times the peer's usual time, is a silence.
 const LONG: Duration = Duration::from_secs(1);
 const PATIENCE: u64 = 10;
-/// <https://grpc.io/docs/guides/status-codes>: in the head only when there is nothing but a status.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What the maker of a try and the upstream tell each other about it: an extension of the request, made anew for each.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct TryOutcome(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
+/// What the maker of a try and the upstream tell each other about it; made anew for each.
+#[derive(Debug)]
+pub(crate) struct Try {
+    connect_limit: Duration,
+    avoid: Avoid,
     endpoint: Mutex<Option<SocketAddr>>,
     timed_out: AtomicBool,
 }
 
-impl TryOutcome {
+impl Default for Try {
+    fn default() -> Self {
+        Self::new(CONNECT_LIMIT, Avoid::default())
+    }
+}
+
+impl Try {
+    /// A try that connects within `connect_limit`, name resolution included, and goes to one of `avoid` only when there is
+    /// no other endpoint.
+    pub(crate) fn new(connect_limit: Duration, avoid: Avoid) -> Self {
+        Self { connect_limit, avoid, endpoint: Mutex::default(), timed_out: AtomicBool::new(false) }
+    }
+
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.connect_limit
+    }
+
+    pub(super) fn avoid(&self) -> &Avoid {
+        &self.avoid
+    }
+
     /// Where the try went; none before it went anywhere.
     pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
-        *self.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn goes_to(&self, endpoint: SocketAddr) {
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
     }
 
     /// A time limit is why the try is about to be dropped. Said before that.
     pub(crate) fn timed_out(&self) {
-        self.0.timed_out.store(true, Ordering::Relaxed);
+        self.timed_out.store(true, Ordering::Relaxed);
     }
 }
 
 /// One request at one peer.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    set: Arc<Set>,
+pub(super) struct Attempt<'a> {
+    set: &'a Arc<Set>,
     /// Until the outcome is known.
     under_way: Option<InFlight>,
     begun: Instant,
-    outcome: Option<TryOutcome>,
+    how: &'a Try,
 }
 
-impl Attempt {
-    pub(super) fn begin(set: &Arc<Set>, peer: &Arc<Peer>, outcome: Option<&TryOutcome>) -> Self {
-        if let Some(outcome) = outcome {
-            *outcome.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.address());
-        }
-        Self {
-            set: Arc::clone(set),
-            under_way: Some(InFlight::at(Arc::clone(peer))),
-            begun: Instant::now(),
-            outcome: outcome.cloned(),
-        }
+impl<'a> Attempt<'a> {
+    pub(super) fn begin(set: &'a Arc<Set>, peer: &Arc<Peer>, how: &'a Try) -> Self {
+        how.goes_to(peer.address());
+        Self { set, under_way: Some(InFlight::at(Arc::clone(peer))), begun: Instant::now(), how }
     }
 
     /// The head of the answer is there; the peer stays busy until its body has ended.
@@ -102,14 +119,12 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(in_flight) = self.under_way.take() else { return };
         let peer = in_flight.peer();
         let usual = Duration::from_micros(peer.latency().saturating_mul(PATIENCE));
-        let too_long =
-            self.outcome.as_ref().is_some_and(|outcome| outcome.0.timed_out.load(Ordering::Relaxed))
-                || self.begun.elapsed() >= LONG.max(usual);
+        let too_long = self.how.timed_out.load(Ordering::Relaxed) || self.begun.elapsed() >= LONG.max(usual);
         let verdict = if too_long { Verdict::Silent } else { Verdict::Nothing };
         self.note(peer, verdict);
     }

@@ -14,7 +14,7 @@ use super::Origin;
 use super::tls::{Alpn, Tls};
 use crate::proxy::Failure;
 
-/// Resolution, TCP and TLS together, unless the request says otherwise. Below the five seconds that many clients wait in
+/// Resolution, TCP and TLS together, unless the try says otherwise. Below the five seconds that many clients wait in
 /// total, so that they get an answer that says what happened.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 /// How long what was sent may stay unacknowledged: a peer whose machine is gone says nothing more, and TCP alone would

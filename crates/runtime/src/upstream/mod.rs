@@ -34,8 +34,8 @@ use http::header::HOST;
 use http::uri::{Authority, Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
 
-pub(crate) use self::attempt::TryOutcome;
-use self::connect::{CONNECT_LIMIT, Connectors};
+pub(crate) use self::attempt::Try;
+use self::connect::Connectors;
 pub(crate) use self::http1::Lease;
 pub(crate) use self::http2::Stream;
 pub(crate) use self::peer::InFlight;
@@ -107,11 +107,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Time to connect, name resolution included: an extension of requests that replaces the default of four seconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectLimit(pub(crate) Duration);
-
-/// Endpoints that a request should not go to again: an extension of requests. Without another one it does go there.
+/// Endpoints that a request should not go to again. Without another one it does go there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Avoid(Vec<SocketAddr>);
 
@@ -165,17 +161,21 @@ impl Upstream {
         &self.origin
     }
 
-    /// Sends `request` and returns the head of the answer; bodies stream.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+    /// Sends `request` as `how` says and returns the head of the answer; bodies stream.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Body>,
+        how: &Try,
+    ) -> Result<Response<Body>, Failure> {
         self.address(&mut request)?;
         if request.version() != Version::HTTP_2 {
             *request.version_mut() = Version::HTTP_11;
         }
         match &self.way {
             Way::App(app) => {
-                app.send(request, CONNECT_LIMIT).await.map_err(|undelivered| undelivered.failure)
+                app.send(request, how.connect_limit()).await.map_err(|undelivered| undelivered.failure)
             }
-            Way::Callee(pods) => pods.send(request).await,
+            Way::Callee(pods) => pods.send(request, how).await,
         }
     }
 

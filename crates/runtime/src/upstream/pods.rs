@@ -12,11 +12,11 @@ use goodgo_runtime_config::Target;
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, TryOutcome};
+use super::CALLEE_IDLE;
+use super::attempt::{Attempt, Try};
 use super::balance::Set;
-use super::connect::{CONNECT_LIMIT, Connectors};
+use super::connect::Connectors;
 use super::peer::{Peer, Undelivered};
-use super::{Avoid, CALLEE_IDLE, ConnectLimit};
 use crate::discovery::{Followed, LookupError, Query, Resolver};
 use crate::proxy::{Body, Failure};
 
@@ -51,10 +51,12 @@ impl Pods {
         Self { connectors, host: target.host.clone(), peers }
     }
 
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let limit = request.extensions().get().map_or(CONNECT_LIMIT, |ConnectLimit(limit)| *limit);
-        let outcome = request.extensions().get::<TryOutcome>().cloned();
-        let mut avoid = request.extensions_mut().remove::<Avoid>().unwrap_or_default();
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Body>,
+        how: &Try,
+    ) -> Result<Response<Body>, Failure> {
+        let (limit, mut avoid) = (how.connect_limit(), how.avoid().clone());
         let (set, mut left) = match self.known() {
             Some(set) => (set, limit),
             None => self.wait(limit).await?,
@@ -62,7 +64,7 @@ impl Pods {
         let mut tries = 1;
         loop {
             let Some(peer) = set.pick(&avoid) else { return Err(self.unresolved(LookupError::Absent)) };
-            let attempt = Attempt::begin(&set, peer, outcome.as_ref());
+            let attempt = Attempt::begin(&set, peer, how);
             let may_go_on = tries < CONNECT_TRIES && set.has_more_than(avoid.count() + 1);
             let share = if may_go_on && self.connectors.are_quick() { left / 2 } else { left };
             let Undelivered { failure, request: unsent } = match peer.send(request, share).await {

@@ -67,7 +67,7 @@ fn post(version: Version) -> Request<Body> {
 
 /// Says whether the callee can have seen a POST that failed.
 async fn processed(address: SocketAddr, version: Version) -> (String, Processed) {
-    let failure = upstream(address).send(post(version)).await.unwrap_err();
+    let failure = upstream(address).send(post(version), &Try::default()).await.unwrap_err();
     (failure.reason().to_owned(), failure.was_processed())
 }
 
@@ -160,16 +160,14 @@ async fn a_try_says_which_endpoint_it_went_to() {
             let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
         }
     });
-    let outcome = TryOutcome::default();
-    let mut request = post(Version::HTTP_11);
-    request.extensions_mut().insert(outcome.clone());
-    assert_eq!(outcome.endpoint(), None);
-    upstream(address).send(request).await.unwrap();
-    assert_eq!(outcome.endpoint(), Some(address));
+    let how = Try::default();
+    assert_eq!(how.endpoint(), None);
+    upstream(address).send(post(Version::HTTP_11), &how).await.unwrap();
+    assert_eq!(how.endpoint(), Some(address));
 }
 
 #[tokio::test]
-async fn the_request_says_how_long_connecting_may_take() {
+async fn a_try_says_how_long_connecting_may_take() {
     // Handshakes of clients beyond a full accept queue are dropped.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -181,9 +179,8 @@ async fn the_request_says_how_long_connecting_may_take() {
         queued.extend(tokio::time::timeout(Duration::from_millis(100), connecting).await);
     }
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        let mut request = post(version);
-        request.extensions_mut().insert(ConnectLimit(Duration::from_millis(50)));
-        let failure = upstream(address).send(request).await.unwrap_err();
+        let how = Try::new(Duration::from_millis(50), Avoid::default());
+        let failure = upstream(address).send(post(version), &how).await.unwrap_err();
         assert!(
             matches!(failure, Failure::ConnectTimeout { limit, .. } if limit <= Duration::from_millis(50))
         );

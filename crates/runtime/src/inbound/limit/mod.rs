@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::{Either, Ready, ready};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Body as _;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use super::upload::{Upload, Watch};
 use crate::identity::headers::Protected;
 use crate::proxy::deadline::Deadline;
+use crate::proxy::grpc::is_grpc;
 use crate::proxy::{Body, Failure};
 
 /// Around the app, shared by both ports: what they count together is one app's work.
@@ -171,18 +172,13 @@ impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for LimitFuture
 
 /// Failures may be quick because nothing was done, and streams begin whenever there is something to say.
 fn tells_latency(response: &Response<Body>) -> bool {
-    let stream = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
-        kind.as_bytes().starts_with(b"text/event-stream") || kind.as_bytes().starts_with(b"application/grpc")
-    });
+    let events = |kind: &http::HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
+    let stream = response.headers().get(CONTENT_TYPE).is_some_and(events) || is_grpc(response.headers());
     let status = response.status();
     !stream
         && !status.is_server_error()
         && status != StatusCode::SWITCHING_PROTOCOLS
         && status != StatusCode::TOO_MANY_REQUESTS
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]
@@ -199,6 +195,7 @@ mod tests {
             (404, "text/plain", true),
             (200, "text/event-stream; charset=utf-8", false),
             (200, "application/grpc+proto", false),
+            (200, "Application/gRPC", false),
             (101, "", false),
             (429, "text/plain", false),
             (500, "text/plain", false),

@@ -3,21 +3,17 @@
 //! nobody below has repeated it already.
 
 use goodgo_runtime_config::RetryOn;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::HeaderName;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::graphql;
 use super::replay::Replay;
 use super::tries::RETRIED;
-use crate::proxy::{Body, Failure, Processed};
+use crate::proxy::{Body, Failure, Processed, grpc};
 
 /// <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>: the callee makes it safe.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// In the head only of a trailers-only response: nothing was sent
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_UNAVAILABLE: &str = "14";
 
 /// What makes a request safe to process twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +30,7 @@ pub(super) enum Safety {
 
 impl Safety {
     pub(super) fn of(head: &Parts) -> Self {
-        if is_grpc(&head.headers) {
+        if grpc::is_grpc(&head.headers) {
             return Self::Grpc;
         }
         let idempotent = matches!(
@@ -64,18 +60,6 @@ impl Safety {
     }
 }
 
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(.."application/grpc".len()))
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-}
-
-/// The status of a gRPC answer that is nothing but a status.
-pub(super) fn grpc_status(headers: &HeaderMap) -> Option<&str> {
-    headers.get(GRPC_STATUS)?.to_str().ok()
-}
-
 /// Whether `result` calls for another try, by the policy's `on`.
 pub(super) fn is_wanted(
     on: &[RetryOn],
@@ -95,7 +79,7 @@ pub(super) fn is_wanted(
         Ok(response) if response.headers().contains_key(RETRIED) => false,
         Ok(response) if safety == Safety::Grpc => {
             // A handler that did its work may answer so too: only who declares the status wants that repeated.
-            grpc_status(response.headers()) == Some(GRPC_UNAVAILABLE)
+            grpc::status(response.headers()) == Some(grpc::UNAVAILABLE)
                 && names(on, StatusCode::SERVICE_UNAVAILABLE)
         }
         Ok(response) => names(on, response.status()) && safety.is_safe(head, body),

@@ -28,13 +28,13 @@ async fn dropped_after(time: Duration, usual: Option<Duration>, timed_out: bool)
         peer.measure(usual);
     }
     for _ in 0..3 {
-        let outcome = TryOutcome::default();
-        let attempt = Attempt::begin(&set, peer, Some(&outcome));
-        assert_eq!(outcome.endpoint(), Some(peer.address()));
+        let how = Try::default();
+        let attempt = Attempt::begin(&set, peer, &how);
+        assert_eq!(how.endpoint(), Some(peer.address()));
         assert_eq!(peer.in_flight(), 1);
         advance(time).await;
         if timed_out {
-            outcome.timed_out();
+            how.timed_out();
         }
         drop(attempt);
         assert_eq!(peer.in_flight(), 0);
