@@ -1,8 +1,8 @@
 //! One request at one peer: counts it as in flight, and tells the peer's health what came of it.
 //!
 //! Whoever makes the try may drop it at any time. That is the peer's fault only when a time limit was the reason, which
-//! the layer with the limit says through [`TryOutcome`], or when the peer took far longer than it usually does; a client
-//! that goes away is not.
+//! the layer with the limit says through [`TryOutcome`]. A client that goes away is not, however long it waited: it may
+//! have listened to a stream, or polled.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,9 @@ use tokio::time::Instant;
 use super::balance::Set;
 use super::health::Verdict;
 use super::peer::{InFlight, Peer};
+use super::sent::Sent;
 use crate::proxy::{Body, Failure};
 
-/// A dropped try that waited at least this long, and [`PATIENCE`] times the peer's usual time, is a silence.
-const LONG: Duration = Duration::from_secs(1);
-const PATIENCE: u64 = 10;
 /// <https://grpc.io/docs/guides/status-codes>: in the head only when there is nothing but a status.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -52,11 +50,18 @@ pub(super) struct Attempt {
     /// Until the outcome is known.
     under_way: Option<InFlight>,
     begun: Instant,
+    /// When the peer had all of the request's body; none where there is no body.
+    sent: Option<Sent>,
     outcome: Option<TryOutcome>,
 }
 
 impl Attempt {
-    pub(super) fn begin(set: &Arc<Set>, peer: &Arc<Peer>, outcome: Option<&TryOutcome>) -> Self {
+    pub(super) fn begin(
+        set: &Arc<Set>,
+        peer: &Arc<Peer>,
+        outcome: Option<&TryOutcome>,
+        sent: Option<&Sent>,
+    ) -> Self {
         if let Some(outcome) = outcome {
             *outcome.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.address());
         }
@@ -64,6 +69,7 @@ impl Attempt {
             set: Arc::clone(set),
             under_way: Some(InFlight::at(Arc::clone(peer))),
             begun: Instant::now(),
+            sent: sent.cloned(),
             outcome: outcome.cloned(),
         }
     }
@@ -72,8 +78,12 @@ impl Attempt {
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         let Some(in_flight) = self.under_way.take() else { return response };
         let verdict = verdict(&response);
-        if verdict == Verdict::Well {
-            in_flight.peer().measure(self.begun.elapsed());
+        // An answer that came before the body's end was not waited for.
+        let since = self.sent.as_ref().map_or(Some(self.begun), Sent::ended);
+        if verdict == Verdict::Well
+            && let Some(since) = since
+        {
+            in_flight.peer().measure(since.max(self.begun).elapsed());
         }
         self.note(in_flight.peer(), verdict);
         response.map(|body| body.carried(in_flight))
@@ -105,13 +115,10 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(in_flight) = self.under_way.take() else { return };
-        let peer = in_flight.peer();
-        let usual = Duration::from_micros(peer.latency().saturating_mul(PATIENCE));
-        let too_long =
-            self.outcome.as_ref().is_some_and(|outcome| outcome.0.timed_out.load(Ordering::Relaxed))
-                || self.begun.elapsed() >= LONG.max(usual);
-        let verdict = if too_long { Verdict::Silent } else { Verdict::Nothing };
-        self.note(peer, verdict);
+        let timed_out =
+            self.outcome.as_ref().is_some_and(|outcome| outcome.0.timed_out.load(Ordering::Relaxed));
+        let verdict = if timed_out { Verdict::Silent } else { Verdict::Nothing };
+        self.note(in_flight.peer(), verdict);
     }
 }
 
