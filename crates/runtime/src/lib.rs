@@ -35,6 +35,7 @@ mod outbound;
 mod proxy;
 mod server;
 mod spans;
+mod stall;
 mod survival;
 mod upstream;
 
