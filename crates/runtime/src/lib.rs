@@ -26,6 +26,7 @@ mod context;
 mod discovery;
 mod drain;
 mod error;
+mod gzip;
 mod head;
 mod health;
 mod identity;

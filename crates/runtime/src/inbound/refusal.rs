@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     MediaType { route: String },
     /// The body is larger than declared.
     #[error("failed to accept the body: it has more than {limit} bytes")]
-    BodyTooLarge { limit: u64 },
+    BodyTooLarge { limit: u64, policy: Option<&'static str> },
     /// The client stopped in the middle of its body.
     #[error("failed to receive the body: nothing came for {} s", .limit.as_secs())]
     BodyStalled { limit: Duration },
@@ -132,9 +132,8 @@ impl Refusal {
                 Some(format!("gateway.routes.{route}"))
             }
             Self::AuthUnavailable { route, .. } => Some(format!("gateway.routes.{route}.auth.forward")),
-            Self::BodyTooLarge { .. } | Self::User(_) | Self::KeysUnavailable { .. } => {
-                Some("gateway.routes".to_owned())
-            }
+            Self::User(_) | Self::KeysUnavailable { .. } => Some("gateway.routes".to_owned()),
+            Self::BodyTooLarge { policy, .. } => policy.map(str::to_owned),
             Self::PathNotNormal(_)
             | Self::BodyStalled { .. }
             | Self::TooManyHeaders { .. }

@@ -1,7 +1,7 @@
 //! The stacks between a listener and an upstream: small tower services, one concern a module.
 //!
 //! ```text
-//! service   Observe → Farewell → Answer → Normalize → Admit → Limit → Serve → ToApp                → app
+//! service   Observe → Farewell → Answer → Normalize → Encode → Admit → Limit → Serve → ToApp       → app
 //! gateway   Observe → Farewell → Answer → Normalize → Route → Authenticate → Limit → Serve → ToApp → app
 //! call      Observe → Farewell → Answer → Normalize → Outgoing → Call(name) → target of the hot configuration
 //! ```
@@ -73,7 +73,7 @@ pub(crate) struct Outer {
 
 /// Traffic to the app from inside the cluster.
 pub(crate) fn service(app: Arc<Upstream>, parts: inbound::Parts, with: Outer) -> impl Stack {
-    outer(inbound::Admit::new(to_app(app, &with), parts), Side::Server, with)
+    outer(inbound::Encode::new(inbound::Admit::new(to_app(app, &with), parts)), Side::Server, with)
 }
 
 /// Traffic to the app from the gateway.
