@@ -40,6 +40,7 @@ pub(crate) use self::refusal::Refusal;
 pub(crate) use self::upload::Watch;
 use crate::config::Hot;
 use crate::identity::Keys;
+use crate::proxy::Asking;
 use crate::server::MAX_HEADERS;
 use crate::upstream::Tls;
 
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) hot: Arc<Hot>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) limiter: Arc<Limiter>,
+    /// For services that decide about users.
+    pub(crate) asking: Arc<Asking>,
     /// How long the client of an unfinished body may send nothing.
     pub(crate) stall_limit: Duration,
 }

@@ -142,6 +142,21 @@ impl Refusal {
         }
     }
 
+    /// The sentence for a client outside the cluster: without what was said by, or is known of, somebody inside.
+    pub(crate) fn outside(&self) -> String {
+        match self {
+            Self::KeysUnavailable { .. } => {
+                "failed to get the keys of the tokens' issuer, so that no user can be authenticated"
+                    .to_owned()
+            }
+            Self::AuthUnavailable { route, .. } => {
+                format!("failed to find out whether the user may use route {route}")
+            }
+            Self::CallerNotDeclared { .. } => "failed to admit the caller".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// What its status demands beyond the problem.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         match self {
