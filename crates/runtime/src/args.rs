@@ -92,7 +92,8 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub head_timeout: u32,
 
-    /// Time for which the client of an unfinished body may send nothing; after it, 408. Streams of gRPC have none.
+    /// Time for which the client of an unfinished body may send nothing; after it, 408. Streams of gRPC have none. Also the
+    /// time for which a client may take nothing of an answer; after it, the answer is cut off.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub body_timeout: u32,
 
@@ -100,7 +101,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000")]
     pub max_connections: NonZeroUsize,
 
-    /// PEM file with trust anchors for https calls, in addition to the public ones that are built in.
+    /// PEM file with trust anchors for TLS (https calls, issuers' keys, databases, the collector of traces), in addition to
+    /// the public ones that are built in and those of the system (SSL_CERT_FILE, SSL_CERT_DIR, /etc/ssl).
     #[arg(long, value_name = "FILE", env = "GOODGO_RUNTIME_TLS_CA_FILE")]
     pub tls_ca_file: Option<PathBuf>,
 

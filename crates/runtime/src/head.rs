@@ -8,7 +8,7 @@
 //! The same wrapper ends a connection whose client takes nothing of its answer for too long.
 //!
 //! HTTP/2 needs nothing of the kind: between the frames of a head no other frame may stand, so that a client that takes
-//! too long answers no ping.
+//! too long answers no ping. Who takes nothing of an answer is seen in [`crate::stall`].
 
 use std::io;
 use std::pin::Pin;

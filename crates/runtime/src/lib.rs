@@ -28,6 +28,7 @@ mod context;
 mod discovery;
 mod drain;
 mod error;
+mod gzip;
 mod head;
 mod health;
 mod identity;
@@ -37,6 +38,7 @@ mod outbound;
 mod proxy;
 mod server;
 mod spans;
+mod stall;
 mod survival;
 mod upstream;
 

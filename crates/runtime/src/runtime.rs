@@ -156,7 +156,7 @@ impl Runtime {
             Watcher::start(args.config.clone(), move |read| hot.offer(read))?
         };
         let lifecycle = Lifecycle::new();
-        let tracer = Tracer::new(Arc::clone(&metrics));
+        let tracer = Tracer::new(Arc::clone(&metrics), tls.clone());
         let checks = Checks::new(args.dependencies_dir.clone(), &tls, Arc::clone(&metrics));
         let state = Arc::new(Admin {
             hot,
@@ -276,6 +276,13 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
         registry: Arc::clone(&registry),
     };
     let Listeners { inbound: to_app, calls } = listeners;
+    let calls: Vec<_> = calls
+        .into_iter()
+        .map(|(name, bound)| {
+            let outer = with(&name, Leg::Call(name.clone()));
+            (name, bound, outer)
+        })
+        .collect();
     let Shared { tls, resolver, identity, tracer: _, bounds } = shared;
     if let Some(Inbound { app_port, service, gateway }) = to_app {
         let app = Arc::new(Upstream::new(Origin::App { port: app_port }, tls.clone(), resolver.clone()));
@@ -283,6 +290,11 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
             hot: Arc::clone(&state.hot),
             keys: Arc::clone(&identity.keys),
             limiter: Arc::new(inbound::Limiter::new(Instant::now(), state.metrics.concurrency_limit())),
+            asking: Arc::new(proxy::Asking::new(
+                Arc::clone(&state.hot),
+                Arc::clone(&shared.tracer),
+                calls.iter().map(|(name, _, outer)| (name.clone(), Arc::clone(&outer.metrics))).collect(),
+            )),
             stall_limit: bounds.body,
         };
         let outer = with("service", Leg::Service);
@@ -292,8 +304,7 @@ fn start(listeners: Listeners, state: &Admin, shared: &Shared, inbound: &Lifecyc
         let metrics = Arc::clone(&outer.metrics);
         gateway.serve(proxy::gateway(app, parts, outer), *bounds, inbound, metrics);
     }
-    for (name, bound) in calls {
-        let outer = with(&name, Leg::Call(name.clone()));
+    for (name, bound, outer) in calls {
         let metrics = Arc::clone(&outer.metrics);
         let stack = proxy::call(&name, Arc::clone(&state.hot), outer);
         bound.serve(stack, *bounds, outbound, metrics);

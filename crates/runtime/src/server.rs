@@ -14,7 +14,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +24,7 @@ use crate::drain::{Lifecycle, Phase};
 use crate::head::{Busy, Clocked, Held, Timed};
 use crate::metrics::ListenerMetrics;
 use crate::proxy::Stack;
+use crate::stall::Streams;
 
 /// Largest head of a message, and so the buffer that an HTTP/1.1 connection can grow to, in bytes; then 431.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -48,6 +49,9 @@ const HTTP2_PING_LIMIT: Duration = Duration::from_secs(20);
 /// How long a connection may idle between requests. Longer than common
 /// clients keep theirs (Go and Traefik 90 s, Java 300 s): who closes first must be the client, or a request gets lost.
 const IDLE_LIMIT: Duration = Duration::from_secs(310);
+/// How long a connection may be silent that has never sent a byte: it holds a place, and no client opens one this long
+/// before it has something to say.
+const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a connection that was accepted at the very end may take to send its request.
 const LATE_LIMIT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, most likely.
@@ -70,7 +74,7 @@ const LONGEST_PEEK_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Bounds {
     /// Time for a request's head from its first byte on.
     pub(crate) head: Duration,
-    /// Time without a byte of an unfinished body.
+    /// Time without a byte of an unfinished body, in either direction.
     pub(crate) body: Duration,
     /// Open connections.
     pub(crate) connections: usize,
@@ -154,7 +158,7 @@ async fn serve<S: Stack>(
 ) {
     let result = match is_http2(&stream, bounds.head, &lifecycle).await {
         Ok(Some(true)) => {
-            let result = serve_http2(stream, stack, &lifecycle).await;
+            let result = serve_http2(stream, stack, &bounds, &lifecycle).await;
             drop(held);
             result
         }
@@ -198,7 +202,7 @@ async fn is_http2(stream: &TcpStream, head: Duration, lifecycle: &Lifecycle) -> 
     };
     let silent = async {
         tokio::select! {
-            () = tokio::time::sleep(IDLE_LIMIT) => {}
+            () = tokio::time::sleep(FIRST_BYTE_LIMIT) => {}
             () = late(lifecycle) => {}
         }
     };
@@ -272,8 +276,14 @@ async fn serve_http1<S: Stack>(
 }
 
 /// HTTP/2: a GOAWAY as soon as the drain starts; streams that the client had begun by then, end (RFC 9113 6.8).
-async fn serve_http2<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycle) -> hyper::Result<()> {
-    let connection = http2::Builder::new(TokioExecutor::new())
+async fn serve_http2<S: Stack>(
+    stream: TcpStream,
+    stack: S,
+    bounds: &Bounds,
+    lifecycle: &Lifecycle,
+) -> hyper::Result<()> {
+    let streams = Streams::new(bounds.body);
+    let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
@@ -282,7 +292,7 @@ async fn serve_http2<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycl
         .max_header_list_size(HTTP2_MAX_HEAD)
         .keep_alive_interval(HTTP2_PING_EVERY)
         .keep_alive_timeout(HTTP2_PING_LIMIT)
-        .serve_connection(TokioIo::new(stream), Own::new(stack));
+        .serve_connection(TokioIo::new(stream), streams.serving(Own::new(stack)));
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -291,4 +301,22 @@ async fn serve_http2<S: Stack>(stream: TcpStream, stack: S, lifecycle: &Lifecycl
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_says_anything_gives_its_place_back_soon() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let started = Instant::now();
+        let decided = is_http2(&stream, Duration::from_secs(10), &Lifecycle::new()).await.unwrap();
+        assert_eq!(decided, None);
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    }
 }

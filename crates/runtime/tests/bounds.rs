@@ -5,11 +5,16 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue, Request};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use support::{
-    Running, Upstream, assert_problem, config, full, get, http1, http2, mirror, saying, send, text,
+    Running, Upstream, assert_problem, config, full, get, http1, http2, mirror, saying, send, text, upstream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -181,7 +186,7 @@ async fn a_request_whose_deadline_has_passed_is_not_started() {
         send(running.service(), request).await
     };
     assert_problem(within("0").await, 504, "DeadlinePassed").await;
-    assert_eq!(app.connections.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(app.connections.load(Ordering::SeqCst), 0);
     assert_eq!(within("5000").await.status(), 200);
     running.stop().await;
 }
@@ -200,7 +205,7 @@ async fn a_switched_connection_has_no_heads_to_wait_for() {
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
     });
-    let app = Upstream { address, connections: std::sync::Arc::default() };
+    let app = Upstream { address, connections: Arc::default() };
     let running = impatient(&app, &[]).await;
     let mut stream = connect(running.service()).await;
     let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
@@ -219,5 +224,63 @@ async fn a_switched_connection_has_no_heads_to_wait_for() {
         tokio::time::sleep(Duration::from_millis(800)).await;
     }
     drop(stream);
+    running.stop().await;
+}
+
+/// Tells when it is dropped.
+struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Answers with a body that has no end, and counts those that are being read or waited for.
+async fn endless() -> (Upstream, Arc<AtomicUsize>) {
+    let held = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&held);
+    let app = upstream(move |_| {
+        let count = Arc::clone(&count);
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            let frames = futures::stream::unfold(Held(count), |held| async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Some((Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024]))), held))
+            });
+            Response::new(BodyExt::boxed(StreamBody::new(frames)))
+        }
+    })
+    .await;
+    (app, held)
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_nothing_ends_and_its_neighbour_goes_on() {
+    let (app, held) = endless().await;
+    let running = impatient(&app, &[]).await;
+    let mut client = http2(running.service()).await;
+    let request = || Request::get("http://app/").body(full("")).unwrap();
+    let stuck = client.send_request(request()).await.unwrap();
+    let mut read = client.send_request(request()).await.unwrap().into_body();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while held.load(Ordering::SeqCst) != 1 {
+        assert!(Instant::now() < deadline, "nothing ended the answer that nobody reads");
+        // Slowly, but it reads.
+        read.frame().await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..200 {
+        read.frame().await.unwrap().unwrap();
+    }
+    let mut stuck = stuck.into_body();
+    let broken = loop {
+        match stuck.frame().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break Some(error),
+            None => break None,
+        }
+    };
+    assert!(broken.is_some(), "cut off, and not at its end");
     running.stop().await;
 }

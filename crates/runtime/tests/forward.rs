@@ -299,3 +299,35 @@ async fn a_callee_that_does_not_accept_in_time_is_a_504() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     running.stop().await;
 }
+
+#[tokio::test]
+async fn clients_of_grpc_are_told_of_failures_in_its_own_way() {
+    let calls =
+        [("gone", to(nobody().await)), ("closed", Call::unavailable("CalleeMissing", "create 100 % of it"))];
+    let running = Running::start(nobody().await, &config(calls)).await;
+    for (call, status, message) in [
+        ("gone", "14", "failed to connect to "),
+        ("closed", "14", "failed to call closed: CalleeMissing: create 100 %25 of it"),
+    ] {
+        for kind in ["application/grpc+proto", "application/grpc"] {
+            let request = Request::post("http://greeter/greet.Greeter/Hello").header("content-type", kind);
+            let request = request.body(full("")).unwrap();
+            let response = http2(running.call(call)).await.send_request(request).await.unwrap();
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["content-type"]),
+                (200, &kind.parse().unwrap())
+            );
+            assert_eq!(response.headers()["grpc-status"], status);
+            let said = response.headers()["grpc-message"].to_str().unwrap();
+            assert!(said.starts_with(message), "{said}");
+            assert!(
+                response.headers()["proxy-status"].to_str().unwrap().starts_with("goodgo-runtime; error=")
+            );
+            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+    }
+    let metrics = running.admin("/metrics").await.1;
+    let counted = r#"problems_total{listener="gone",reason="ConnectFailed"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    running.stop().await;
+}

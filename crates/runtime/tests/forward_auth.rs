@@ -130,3 +130,41 @@ async fn another_services_refusal_reaches_the_user_and_its_absence_is_503() {
     assert_problem(send(at, bearer("token-1")).await, 503, "AuthUnavailable").await;
     running.stop().await;
 }
+
+/// What the authority is asked belongs to the user's request, and counts as a call.
+#[tokio::test]
+async fn a_question_goes_the_way_of_a_call() {
+    let app = mirror().await;
+    let (authority, mut config) = forwarding(&["X-Asked-With"]).await;
+    drop(authority);
+    let authority = upstream(|request| async move {
+        let says = |name: &str| request.headers().get(name).map_or("-", |v| v.to_str().unwrap()).to_owned();
+        let left: u64 = says("x-goodgo-timeout-ms").parse().unwrap();
+        assert!(left <= 300, "the route has less time than the call: {left}");
+        let asked = format!("{} {}", says("x-correlation-id"), says("x-service-auth"));
+        Response::builder().header("x-asked-with", asked).body(full("")).unwrap()
+    })
+    .await;
+    let mut call = to(authority.address);
+    call.target.as_mut().unwrap().service =
+        Some(goodgo_runtime_config::TargetService { pods: None, identity: false });
+    config.calls.insert("iam".to_owned(), call);
+    config.inbound.routes[0].timeout_ms = Some(300);
+    let running = Running::start(app.address, &config).await;
+    let at = running.addresses.gateway.unwrap();
+    for correlation_id in [None, Some("of-the-client")] {
+        let mut request = bearer("token-1");
+        if let Some(id) = correlation_id {
+            request.headers_mut().insert("x-correlation-id", HeaderValue::from_static(id));
+        }
+        let seen = text(send(at, request).await).await;
+        let line = |name: &str| seen.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let id = line("x-correlation-id: ").expect(&seen);
+        assert_eq!(line("x-asked-with: ").expect(&seen), format!("{id} -"));
+        assert!(correlation_id.is_none_or(|sent| sent == id));
+    }
+    let metrics = running.admin("/metrics").await.1;
+    let counted = r#"goodgo_runtime_requests_total{listener="iam",code_class="2xx"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    running.stop().await;
+}

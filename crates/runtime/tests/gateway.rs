@@ -265,3 +265,17 @@ async fn a_route_with_no_authentication_still_lets_no_identity_through() {
     assert!(!seen.contains("admin") && seen.contains("authorization: Bearer x"), "{seen}");
     running.stop().await;
 }
+
+#[tokio::test]
+async fn clients_outside_learn_nothing_of_what_stands_inside() {
+    let app = support::nobody().await;
+    let running = Running::start(app, &routed(vec![open("all", "/")])).await;
+    for (address, told) in [(running.addresses.gateway.unwrap(), false), (running.service(), true)] {
+        let response = send(address, get("/")).await;
+        assert_eq!(response.status(), 502);
+        let problem = support::json(response).await;
+        assert_eq!(problem["reason"], "ConnectFailed");
+        assert_eq!(problem["detail"].as_str().unwrap().contains(&app.to_string()), told, "{problem}");
+    }
+    running.stop().await;
+}

@@ -7,7 +7,6 @@ mod support;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use goodgo_runtime_config::{Call, Scheme};
 use http::{Request, Response, Version};
@@ -15,36 +14,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{Running, assert_problem, config, full, get, http2, nobody, send, text};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// An authority whose certificate is written to `file`, and a server with a certificate for `name` that answers with the
+/// A server with a certificate for `name`, of an authority whose certificate is written to `file`. It answers with the
 /// SNI, Host and version it saw.
 async fn server(name: &str, file: &Path) -> SocketAddr {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    std::fs::write(file, authority.self_signed(&authority_key).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let acceptor = support::tls::acceptor(name, file);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -124,4 +100,51 @@ async fn a_file_without_a_certificate_is_refused_at_the_start() {
         goodgo_runtime::args::Args::parse_from(["goodgo-runtime", "--tls-ca-file", empty.to_str().unwrap()]);
     let error = goodgo_runtime::runtime::Runtime::bind(&args).await.unwrap_err().to_string();
     assert!(error.starts_with("failed to read trust anchors from"), "{error}");
+}
+
+/// The program as a child, which ends with the test.
+struct Program(std::process::Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_systems_trust_anchors_count_as_well() {
+    use std::io::BufRead;
+    let folder = tempfile::tempdir().unwrap();
+    let (anchors, file) = (folder.path().join("system.pem"), folder.path().join("runtime.json"));
+    let address = server("localhost", &anchors).await;
+    let call = Call::to(Scheme::Https, "localhost", address.port());
+    std::fs::write(&file, config([("payments", call)]).to_json().unwrap()).unwrap();
+    for (system, status) in [(anchors.clone(), 200), (folder.path().join("absent.pem"), 502)] {
+        let mut program = Program(
+            std::process::Command::new(env!("CARGO_BIN_EXE_goodgo-runtime"))
+                .env("SSL_CERT_FILE", system)
+                .args([
+                    "--listen",
+                    "127.0.0.1",
+                    "--admin-port",
+                    "0",
+                    "--drain-port",
+                    "0",
+                    "--call=payments=0",
+                ])
+                .arg("--config")
+                .arg(&file)
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let mut log = std::io::BufReader::new(program.0.stderr.take().unwrap()).lines();
+        let port = log.find_map(|line| {
+            let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let listens = event["message"] == "listening" && event["listener"] == "payments";
+            listens.then(|| event["address"].as_str().unwrap().parse().unwrap())
+        });
+        assert_eq!(send(port.unwrap(), get("/")).await.status(), status);
+    }
 }

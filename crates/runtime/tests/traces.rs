@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use goodgo_runtime_config::{RuntimeConfig, TargetService, Tracing};
+use goodgo_runtime_config::{ForwardAuth, Route, RouteAuth, RuntimeConfig, TargetService, Tracing};
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use support::{Running, Upstream, config, full, get, nobody, saying, send, text, to, upstream};
+use support::{Running, Upstream, config, full, get, mirror, nobody, saying, send, text, to, upstream};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -223,4 +223,77 @@ async fn a_dead_or_hanging_collector_is_felt_by_no_request() {
         assert_eq!(counted("exported").await, 0);
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_gets_spans_where_it_is_trusted() {
+    let collector = Collector::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let anchors = folder.path().join("ca.pem");
+    let address = support::tls::front("localhost", &anchors, collector.server.address).await;
+    let app = saying("hello").await;
+    let config = traced(config([]), format!("https://localhost:{}", address.port()), 100);
+    let strange = Running::start(app.address, &config).await;
+    let trusting = Running::launch(app.address, &[], &["--tls-ca-file", anchors.to_str().unwrap()]).await;
+    trusting.put(&config);
+    trusting.started().await;
+    for running in [&strange, &trusting] {
+        text(send(running.service(), get("/")).await).await;
+    }
+    trusting.eventually("the span is there", || async { collector.spans().len() == 1 }).await;
+    let lost = || async { strange.admin("/metrics").await.1.contains(r#"spans_total{result="failed"} 1"#) };
+    strange.eventually("the other one is lost", lost).await;
+    strange.stop().await;
+    trusting.stop().await;
+    assert_eq!(collector.spans().len(), 1);
+}
+
+/// From outside, a trace goes on under its name, and how many of them are exported is not the clients' choice.
+#[tokio::test]
+async fn clients_outside_do_not_decide_what_is_sampled() {
+    let collector = Collector::start().await;
+    let app = mirror().await;
+    for (percent, asked, sampled) in [(0, "01", "00"), (100, "00", "01"), (100, "01", "01")] {
+        let mut config = traced(config([]), collector.endpoint(), percent);
+        config.inbound.routes = vec![open_route()];
+        let running = Running::start(app.address, &config).await;
+        let mut request = get("/");
+        request.headers_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-{asked}").parse().unwrap());
+        let seen = text(send(running.addresses.gateway.unwrap(), request).await).await;
+        let parent = seen.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+        assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with(sampled), "{parent}");
+        running.stop().await;
+    }
+    assert_eq!(collector.spans().len(), 2);
+}
+
+fn open_route() -> Route {
+    Route {
+        name: "all".to_owned(),
+        path: "/".to_owned(),
+        exact: false,
+        methods: Vec::new(),
+        strip_prefix: None,
+        auth: RouteAuth { none: true, ..RouteAuth::default() },
+        timeout_ms: None,
+        max_body_bytes: None,
+        content_types: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn asking_who_a_user_is_has_a_span_of_its_own() {
+    let (collector, app, authority) = (Collector::start().await, mirror().await, saying("yes").await);
+    let mut config = traced(config([("iam", to(authority.address))]), collector.endpoint(), 100);
+    let forward = ForwardAuth { call: "iam".to_owned(), path: "/verify".to_owned(), headers: Vec::new() };
+    config.inbound.routes =
+        vec![Route { auth: RouteAuth { forward: Some(forward), ..RouteAuth::default() }, ..open_route() }];
+    let running = Running::start(app.address, &config).await;
+    assert_eq!(send(running.addresses.gateway.unwrap(), get("/me")).await.status(), 200);
+    running.eventually("both spans are there", || async { collector.spans().len() == 2 }).await;
+    let spans = collector.spans();
+    let (client, server): (Vec<_>, Vec<_>) = spans.iter().partition(|span| span.kind == 3);
+    assert_eq!(client[0].trace_id, server[0].trace_id);
+    assert_eq!(client[0].parent_span_id, server[0].span_id);
+    running.stop().await;
 }

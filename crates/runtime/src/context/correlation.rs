@@ -17,6 +17,13 @@ pub(super) fn sane(headers: &HeaderMap) -> Option<&HeaderValue> {
     fits.then_some(value)
 }
 
+/// Gives a request a name that has none, or none that can be kept.
+pub(crate) fn ensure(headers: &mut HeaderMap) {
+    if sane(headers).is_none() {
+        super::put(headers, CORRELATION_ID, made().as_ref());
+    }
+}
+
 /// 128 random bits. It is a name, not a secret.
 pub(super) fn made() -> Option<HeaderValue> {
     let mut text = [0; 32];

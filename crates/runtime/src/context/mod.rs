@@ -16,7 +16,7 @@
 //! The user's credentials are found by the context alone: its 128 random bits are known to this pod only, whereas a
 //! correlation id is chosen by clients.
 
-mod correlation;
+pub(crate) mod correlation;
 mod outgoing;
 mod registry;
 mod serve;

@@ -93,7 +93,7 @@ fn answer(error: &tokio_postgres::Error) -> Error {
 }
 
 /// libpq's `prefer`: encrypted if the server can, without asking who it is.
-fn unverified(mut config: ClientConfig) -> ClientConfig {
+pub(super) fn unverified(mut config: ClientConfig) -> ClientConfig {
     config.dangerous().set_certificate_verifier(Arc::new(Anybody(Arc::new(aws_lc_rs::default_provider()))));
     config
 }

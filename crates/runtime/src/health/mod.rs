@@ -96,7 +96,7 @@ impl Checks {
         if running.health.kafka != *kafka {
             self.end(&mut running, "kafka");
             if let Some(KafkaCheck { required, every_ms, bootstrap }) = kafka {
-                let probe = Kafka::new(bootstrap.clone());
+                let probe = Kafka::new(bootstrap.clone(), &self.tls);
                 self.begin(&mut running, "kafka", *required, *every_ms, probe);
             }
         }

@@ -10,9 +10,10 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tower::Service;
 
-use super::limit::{Admitted, Limit, Limited};
+use super::limit::{Admitted, Largest, Limit, Limited};
 use super::path::Closed;
-use super::{Parts, Refusal, check_count};
+use super::{Parts, Refusal, check_count, coding};
+use crate::gzip;
 use crate::identity::headers::{API_KEY, CALLED_WITH_KEY, CALLER, PRIORITY, Protected, SERVICE_AUTH};
 use crate::identity::verifier::Verifier;
 use crate::identity::verify::Denied;
@@ -110,11 +111,17 @@ impl Admission {
         let headers = request.headers_mut();
         let caller = self.caller(headers, keys)?;
         let low_priority = headers.get(PRIORITY).is_some_and(|value| value == "low");
+        let encoded = coding::decoded_length(headers);
         self.protected.strip(headers);
         if let Some(caller) = caller {
             headers.insert(CALLER, caller);
         }
-        Ok(Admitted { low_priority, max_body: None, protected: Arc::clone(&self.protected) })
+        if let Some(length) = encoded {
+            coding::decode(request, length);
+        }
+        // Never more than was announced, nor more than any runtime sends encoded: a few bytes can decode to gigabytes.
+        let max_body = encoded.map(|length| Largest { bytes: length.min(gzip::LARGEST), policy: None });
+        Ok(Admitted { low_priority, max_body, protected: Arc::clone(&self.protected) })
     }
 
     /// What the app is told; none when callers need not say who they are.

@@ -11,8 +11,10 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::collect::collect;
 use super::{Parts, Refusal};
+use crate::context::correlation;
 use crate::outbound::discard;
-use crate::proxy::{self, Body, Failure};
+use crate::proxy::deadline::Deadline;
+use crate::proxy::{Body, Failure};
 
 /// What the service that decides is told of the user.
 const PASSED_ON: [HeaderName; 7] = [
@@ -63,16 +65,15 @@ impl ForwardAuth {
         request: &mut Request<Body>,
         parts: &Parts,
     ) -> Result<Option<Response<Body>>, Failure> {
+        correlation::ensure(request.headers_mut());
         let question = self.question(asked, request);
-        let limit = self.limit(parts);
-        let asking = proxy::ask(&self.call, question, &parts.hot);
-        let answer = match tokio::time::timeout(limit, asking).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(failure)) => return Err(self.unavailable(failure.to_string())),
-            Err(_) => return Err(self.unavailable(format!("no answer within {} ms", limit.as_millis()))),
-        };
+        let answer = parts.asking.ask(&self.call, question).await;
+        let answer = answer.map_err(|failure| self.unavailable(failure.to_string()))?;
         if !answer.status().is_success() {
-            return self.refusal(answer).await.map(Some);
+            let limit = self.limit(parts);
+            let refusal = tokio::time::timeout(limit, self.refusal(answer)).await;
+            let late = |_| Err(self.unavailable(format!("its refusal took over {} ms", limit.as_millis())));
+            return refusal.unwrap_or_else(late).map(Some);
         }
         let headers = request.headers_mut();
         for name in &self.headers {
@@ -90,6 +91,10 @@ impl ForwardAuth {
     /// The client's own words would be believed as the runtime's: nothing is copied but what is listed.
     fn question(&self, asked: &Uri, request: &Request<Body>) -> Request<Body> {
         let mut question = Request::new(Body::empty());
+        // The user waits for the answer to both.
+        if let Some(deadline) = request.extensions().get::<Deadline>() {
+            question.extensions_mut().insert(*deadline);
+        }
         *question.uri_mut() = Uri::from(self.path.clone());
         let headers = question.headers_mut();
         for name in &PASSED_ON {
@@ -112,6 +117,7 @@ impl ForwardAuth {
         question
     }
 
+    /// What the body of a refusal has; for its head the call sees to that.
     fn limit(&self, parts: &Parts) -> Duration {
         let snapshot = parts.hot.current();
         let call = snapshot.as_ref().and_then(|snapshot| snapshot.config.calls.get(&self.call));

@@ -11,7 +11,7 @@ use hyper::body::Body as _;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::limit::{Admitted, Limit};
+use super::limit::{Admitted, Largest, Limit};
 use super::path::{below, normal};
 use super::route::{Auth, Rule, Table};
 use super::{Parts, Refusal, check_count};
@@ -128,8 +128,8 @@ fn route(table: &Table, request: &mut Request<Body>) -> Result<Routed, Failure> 
         deadline.write(headers, now);
         request.extensions_mut().insert(deadline);
     }
-    let admitted =
-        Admitted { low_priority: false, max_body: rule.max_body, protected: Arc::clone(&table.protected) };
+    let max_body = rule.max_body.map(|bytes| Largest { bytes, policy: Some("gateway.routes") });
+    let admitted = Admitted { low_priority: false, max_body, protected: Arc::clone(&table.protected) };
     Ok(Routed { rule, asked, admitted })
 }
 

@@ -1,18 +1,20 @@
 //! Who may reach the app: callers from inside the cluster at the service port, declared routes at the gateway port.
 //!
 //! ```text
-//! service   Admit → Limit → app        gateway   Route → Authenticate → Limit → app
+//! service   Encode → Admit → Limit → app        gateway   Route → Authenticate → Limit → app
 //! ```
 //!
 //! - [`admit`]: the caller's token or fixed key; forged headers are removed, the app is told who called.
 //! - [`gateway`]: routes ([`route`]) on paths in normal form ([`path`]), users' tokens ([`jwt`], [`jwks`]), and services
 //!   that decide ([`forward`]).
+//! - [`coding`]: answers in gzip, and requests that a runtime sent so.
 //! - [`limit`]: as much at once as the app does well. [`upload`]: bodies that are too large or stall.
 //! - [`refusal`]: everything that can be wrong, and how it is told.
 //!
 //! What the configuration says is turned into [`Rules`] once, when it comes into force.
 
 mod admit;
+mod coding;
 mod collect;
 mod forward;
 mod gateway;
@@ -31,12 +33,14 @@ use std::time::Duration;
 use goodgo_runtime_config::{Inbound, RuntimeConfig};
 
 pub(crate) use self::admit::Admit;
+pub(crate) use self::coding::Encode;
 pub(crate) use self::gateway::Gateway;
 pub(crate) use self::limit::Limiter;
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::upload::Watch;
 use crate::config::Hot;
 use crate::identity::Keys;
+use crate::proxy::Asking;
 use crate::server::MAX_HEADERS;
 use crate::upstream::Tls;
 
@@ -46,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) hot: Arc<Hot>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) limiter: Arc<Limiter>,
+    /// For services that decide about users.
+    pub(crate) asking: Arc<Asking>,
     /// How long the client of an unfinished body may send nothing.
     pub(crate) stall_limit: Duration,
 }

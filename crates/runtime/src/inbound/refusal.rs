@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     MediaType { route: String },
     /// The body is larger than declared.
     #[error("failed to accept the body: it has more than {limit} bytes")]
-    BodyTooLarge { limit: u64 },
+    BodyTooLarge { limit: u64, policy: Option<&'static str> },
     /// The client stopped in the middle of its body.
     #[error("failed to receive the body: nothing came for {} s", .limit.as_secs())]
     BodyStalled { limit: Duration },
@@ -132,14 +132,28 @@ impl Refusal {
                 Some(format!("gateway.routes.{route}"))
             }
             Self::AuthUnavailable { route, .. } => Some(format!("gateway.routes.{route}.auth.forward")),
-            Self::BodyTooLarge { .. } | Self::User(_) | Self::KeysUnavailable { .. } => {
-                Some("gateway.routes".to_owned())
-            }
+            Self::User(_) | Self::KeysUnavailable { .. } => Some("gateway.routes".to_owned()),
+            Self::BodyTooLarge { policy, .. } => policy.map(str::to_owned),
             Self::PathNotNormal(_)
             | Self::BodyStalled { .. }
             | Self::TooManyHeaders { .. }
             | Self::DeadlinePassed
             | Self::Overloaded => None,
+        }
+    }
+
+    /// The sentence for a client outside the cluster: without what was said by, or is known of, somebody inside.
+    pub(crate) fn outside(&self) -> String {
+        match self {
+            Self::KeysUnavailable { .. } => {
+                "failed to get the keys of the tokens' issuer, so that no user can be authenticated"
+                    .to_owned()
+            }
+            Self::AuthUnavailable { route, .. } => {
+                format!("failed to find out whether the user may use route {route}")
+            }
+            Self::CallerNotDeclared { .. } => "failed to admit the caller".to_owned(),
+            _ => self.to_string(),
         }
     }
 

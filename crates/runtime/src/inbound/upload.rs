@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::limit::Largest;
 use super::limit::Limiter;
 use super::refusal::Refusal;
 use crate::identity::headers::Protected;
@@ -23,6 +24,7 @@ pub(crate) struct CutOff;
 const FINE: u8 = 0;
 const TOO_LARGE: u8 = 1;
 const STALLED: u8 = 2;
+const OVERLOADED: u8 = 3;
 
 const ARRIVING: u8 = 0;
 const COUNTED: u8 = 1;
@@ -36,50 +38,74 @@ pub(crate) struct Upload {
     started: Instant,
     /// Microseconds from `started` to the last byte.
     took: AtomicU64,
-    limit: u64,
+    limit: Option<Largest>,
     /// How long the client may send nothing while the app is ready for more; none for streams, whose client may be
     /// silent for as long as it likes.
     stall_limit: Option<Duration>,
     limiter: Arc<Limiter>,
+    entry: Entry,
+}
+
+/// What a complete body needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A place, or the request is refused after all.
+    Asked { low_priority: bool },
+    /// Nothing: the app has been at work since the first message of a stream, and its end is no new work.
+    Free,
 }
 
 impl Upload {
-    /// Of a request that begins now with a body of at most `limit` bytes.
+    /// Of a request that begins now with a body within `limit`.
     pub(crate) fn new(
         limiter: Arc<Limiter>,
         started: Instant,
-        limit: Option<u64>,
+        limit: Option<Largest>,
         stall_limit: Option<Duration>,
+        entry: Entry,
     ) -> Arc<Self> {
         Arc::new(Self {
             verdict: AtomicU8::new(FINE),
             phase: AtomicU8::new(ARRIVING),
             started,
             took: AtomicU64::new(0),
-            limit: limit.unwrap_or(u64::MAX),
+            limit,
             stall_limit,
             limiter,
+            entry,
         })
     }
 
     /// Why the body was cut off, if it was.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         match self.verdict.load(Ordering::Relaxed) {
-            TOO_LARGE => Some(Refusal::BodyTooLarge { limit: self.limit }),
+            TOO_LARGE => self.limit.map(Largest::refusal),
+            OVERLOADED => Some(Refusal::Overloaded),
             STALLED => Some(Refusal::BodyStalled { limit: self.stall_limit.unwrap_or_default() }),
             _ => None,
         }
     }
 
     /// The last byte is here: from now on the app works on it, and it counts as in flight. Slow clients therefore
-    /// neither use the limit up nor make the app look slow.
-    fn complete(&self) {
+    /// neither use the limit up nor make the app look slow. False where there is no place for it; the app must not get
+    /// the end then.
+    fn complete(&self) -> bool {
         let took = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.took.store(took, Ordering::Relaxed);
-        self.limiter.enter();
+        match self.entry {
+            Entry::Free => self.limiter.enter(),
+            // Answered already: what is left of the body is nobody's work.
+            Entry::Asked { .. } if self.phase.load(Ordering::Acquire) == CLOSED => return true,
+            Entry::Asked { low_priority } => {
+                if !self.limiter.try_enter(low_priority) {
+                    return false;
+                }
+            }
+        }
         if self.phase.compare_exchange(ARRIVING, COUNTED, Ordering::AcqRel, Ordering::Acquire).is_err() {
             self.limiter.leave();
         }
+        true
     }
 
     /// The request is over. Returns when the app had all of it; none when it never had.
@@ -120,22 +146,22 @@ impl Watch {
         let Poll::Ready(frame) = frame else { return self.waiting(cx) };
         self.stall = None;
         let Some(Ok(mut frame)) = frame else {
-            if frame.is_none() {
-                self.complete();
+            if frame.is_none() && !self.complete() {
+                return self.cut_off(OVERLOADED);
             }
             return Poll::Ready(frame);
         };
         if let Some(data) = frame.data_ref() {
             self.seen += data.len() as u64;
-            if self.seen > self.upload.limit {
+            if self.upload.limit.is_some_and(|limit| self.seen > limit.bytes) {
                 return self.cut_off(TOO_LARGE);
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
             self.protected.strip(trailers);
         }
-        if ended {
-            self.complete();
+        if ended && !self.complete() {
+            return self.cut_off(OVERLOADED);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -154,10 +180,8 @@ impl Watch {
         Poll::Ready(Some(Err(CutOff.into())))
     }
 
-    fn complete(&mut self) {
-        if !std::mem::replace(&mut self.complete, true) {
-            self.upload.complete();
-        }
+    fn complete(&mut self) -> bool {
+        std::mem::replace(&mut self.complete, true) || self.upload.complete()
     }
 }
 
@@ -168,7 +192,10 @@ mod tests {
     use super::*;
 
     fn upload(limiter: &Arc<Limiter>, limit: Option<u64>) -> (Arc<Upload>, Watch) {
-        let upload = Upload::new(Arc::clone(limiter), Instant::now(), limit, Some(Duration::from_secs(60)));
+        let limit = limit.map(|bytes| Largest { bytes, policy: None });
+        let entry = Entry::Asked { low_priority: false };
+        let upload =
+            Upload::new(Arc::clone(limiter), Instant::now(), limit, Some(Duration::from_secs(60)), entry);
         let watch = Watch::new(Arc::clone(&upload), Arc::new(Protected::inside()));
         (upload, watch)
     }
@@ -202,6 +229,40 @@ mod tests {
         assert_eq!(limiter.in_flight(), 0);
     }
 
+    /// All were admitted while nobody worked yet; only so many get to the app.
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_are_complete_at_once_do_not_exceed_the_limit() {
+        let limiter = Arc::new(Limiter::new(Instant::now(), Gauge::default()));
+        let mut first = Vec::new();
+        while limiter.admits(false, Instant::now()) {
+            let (request, mut body) = upload(&limiter, None);
+            assert!(matches!(data(&mut body, "a", true), Poll::Ready(Some(Ok(_)))));
+            first.push(request);
+        }
+        let limit = limiter.in_flight();
+        for last in ["a frame", "the end"] {
+            let (request, mut body) = upload(&limiter, None);
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let judged = match last {
+                "a frame" => data(&mut body, "a", true),
+                _ => body.judge(Poll::Ready(None), true, &mut context),
+            };
+            assert!(matches!(judged, Poll::Ready(Some(Err(_)))), "{last} reached the app");
+            assert!(matches!(request.refusal(), Some(Refusal::Overloaded)));
+            assert_eq!(request.close(), None);
+        }
+        assert_eq!(limiter.in_flight(), limit);
+        // A stream's end is no new work.
+        let entry = Entry::Free;
+        let stream = Upload::new(Arc::clone(&limiter), Instant::now(), None, None, entry);
+        let mut body = Watch::new(Arc::clone(&stream), Arc::new(Protected::inside()));
+        assert!(matches!(data(&mut body, "a", true), Poll::Ready(Some(Ok(_)))));
+        assert!(stream.close().is_some());
+        first.pop().unwrap().close();
+        let (_request, mut body) = upload(&limiter, None);
+        assert!(matches!(data(&mut body, "a", true), Poll::Ready(Some(Ok(_)))), "there is a place again");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_is_cut_off_at_the_byte_that_is_too_much_and_after_the_silence_that_is_too_long() {
         let limiter = Arc::new(Limiter::new(Instant::now(), Gauge::default()));
@@ -209,7 +270,7 @@ mod tests {
         assert!(matches!(data(&mut body, "abc", false), Poll::Ready(Some(Ok(_)))));
         assert!(request.refusal().is_none());
         assert!(matches!(data(&mut body, "d", false), Poll::Ready(Some(Err(_)))));
-        assert!(matches!(request.refusal(), Some(Refusal::BodyTooLarge { limit: 3 })));
+        assert!(matches!(request.refusal(), Some(Refusal::BodyTooLarge { limit: 3, .. })));
         let (request, mut body) = upload(&limiter, None);
         let start = Instant::now();
         let silence = std::future::poll_fn(|cx| {

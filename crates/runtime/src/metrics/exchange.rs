@@ -48,6 +48,8 @@ enum Known {
     Only(Arc<Table>),
 }
 
+const DEADLINE_EXCEEDED: u8 = 4;
+
 /// How gRPC tells its result, which HTTP's status does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grpc {
@@ -124,10 +126,9 @@ impl Exchange {
     fn outcome(&self) -> Outcome {
         let failed = self.status.is_some_and(|status| status.is_server_error());
         let grpc = matches!(self.grpc, Grpc::Status(status) if grpc::is_server_fault(status));
-        Outcome {
-            error: failed || grpc || self.broken,
-            timeout: self.own.is_some() && self.status == Some(StatusCode::GATEWAY_TIMEOUT),
-        }
+        let late = self.status == Some(StatusCode::GATEWAY_TIMEOUT)
+            || self.grpc == Grpc::Status(grpc::DEADLINE_EXCEEDED);
+        Outcome { error: failed || grpc || self.broken, timeout: self.own.is_some() && late }
     }
 }
 

@@ -142,7 +142,7 @@ impl Callee {
             }
         }
         let mut response = outcome?;
-        self.accepts.learn(response.headers(), now);
+        self.accepts.learn(response.headers_mut(), now);
         if let Some(miss) = miss {
             response = miss.take(response, now);
         }

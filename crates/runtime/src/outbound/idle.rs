@@ -27,9 +27,6 @@ pub(super) enum Broken {
     /// Another try has taken over.
     #[error("failed to go on: the request is being sent again")]
     Superseded,
-    /// It can't be compressed.
-    #[error("failed to compress the body")]
-    Compress(#[source] io::Error),
 }
 
 /// When a byte last went either way.

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -38,6 +38,8 @@ struct Shared {
     lost: bool,
     /// Number of the try that may read.
     turn: u32,
+    /// Waits for more of it: superseded, it must be told, or it keeps its connection until the callee closes that.
+    reader: Option<Waker>,
 }
 
 impl Replay {
@@ -51,6 +53,7 @@ impl Replay {
             length: 0,
             lost: size.lower() > LIMIT as u64,
             turn: 0,
+            reader: None,
         };
         Self { shared: Arc::new(Mutex::new(shared)), size }
     }
@@ -59,6 +62,9 @@ impl Replay {
     pub(super) fn next(&self) -> Body {
         let mut shared = lock(&self.shared);
         shared.turn += 1;
+        if let Some(reader) = shared.reader.take() {
+            reader.wake();
+        }
         if shared.ended && shared.length == 0 && shared.trailers.is_none() {
             return Body::empty();
         }
@@ -94,7 +100,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 impl Shared {
     /// Reads on, and remembers.
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.source).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.source).poll_frame(cx) else { return Poll::Pending };
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(chunk) = frame.data_ref() {
@@ -159,7 +165,10 @@ impl HttpBody for Try {
             this.done = true;
             return Poll::Ready(shared.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        let frame = ready!(shared.poll_source(cx));
+        let Poll::Ready(frame) = shared.poll_source(cx) else {
+            shared.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
         this.read = shared.chunks.len();
         this.done = shared.ended || frame.is_none();
         Poll::Ready(frame)
@@ -246,6 +255,20 @@ mod tests {
         let broken = old.frame().await.unwrap().unwrap_err();
         assert!(matches!(broken.downcast_ref(), Some(Broken::Superseded)));
         assert_eq!(text(new).await, "ab");
+    }
+
+    #[tokio::test]
+    async fn an_old_try_that_waits_for_more_is_told() {
+        let (_pieces, source) = futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, BodyError>>();
+        let replay = Replay::new(Body::wrapped(StreamBody::new(source)));
+        let mut old = replay.next();
+        let waiting = tokio::spawn(async move { old.frame().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let _new = replay.next();
+        let told = tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await;
+        let broken = told.expect("it waits for ever").unwrap().unwrap().unwrap_err();
+        assert!(matches!(broken.downcast_ref(), Some(Broken::Superseded)));
     }
 
     #[tokio::test]

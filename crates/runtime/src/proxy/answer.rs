@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::Response;
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{Body, Failure};
+use super::{Body, Failure, grpc};
 use crate::metrics::{ListenerMetrics, Own};
 
 /// One listener logs at most one failed request in this time: a callee that is down fails thousands a second, and the
@@ -20,11 +20,13 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct AnswerLayer {
     metrics: Arc<ListenerMetrics>,
+    /// Whether clients are from outside the cluster.
+    outside: bool,
 }
 
 impl AnswerLayer {
-    pub(super) fn new(metrics: Arc<ListenerMetrics>) -> Self {
-        Self { metrics }
+    pub(super) fn new(metrics: Arc<ListenerMetrics>, outside: bool) -> Self {
+        Self { metrics, outside }
     }
 }
 
@@ -32,7 +34,7 @@ impl<S> Layer<S> for AnswerLayer {
     type Service = Answer<S>;
 
     fn layer(&self, inner: S) -> Answer<S> {
-        Answer { inner, metrics: Arc::clone(&self.metrics), log: Arc::default() }
+        Answer { inner, metrics: Arc::clone(&self.metrics), outside: self.outside, log: Arc::default() }
     }
 }
 
@@ -41,6 +43,7 @@ impl<S> Layer<S> for AnswerLayer {
 pub(super) struct Answer<S> {
     inner: S,
     metrics: Arc<ListenerMetrics>,
+    outside: bool,
     log: Arc<LogLimit>,
 }
 
@@ -62,9 +65,9 @@ impl LogLimit {
     }
 }
 
-impl<S, R> Service<R> for Answer<S>
+impl<S, B> Service<Request<B>> for Answer<S>
 where
-    S: Service<R, Response = Response<Body>, Error = Failure>,
+    S: Service<Request<B>, Response = Response<Body>, Error = Failure>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -76,9 +79,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: R) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let grpc = grpc::content_type(request.headers());
         AnswerFuture {
             inner: self.inner.call(request),
+            grpc,
+            outside: self.outside,
             metrics: Arc::clone(&self.metrics),
             log: Arc::clone(&self.log),
         }
@@ -90,6 +96,9 @@ pin_project! {
     pub(super) struct AnswerFuture<F> {
         #[pin]
         inner: F,
+        // What a client that speaks gRPC sent.
+        grpc: Option<HeaderValue>,
+        outside: bool,
         metrics: Arc<ListenerMetrics>,
         log: Arc<LogLimit>,
     }
@@ -108,7 +117,11 @@ impl<F: Future<Output = Result<Response<Body>, Failure>>> Future for AnswerFutur
                     let (listener, reason) = (this.metrics.name(), failure.reason());
                     tracing::warn!(listener, reason, unlogged, %failure, "request failed");
                 }
-                let mut response = failure.response();
+                let detail = if *this.outside { failure.outside() } else { failure.to_string() };
+                let mut response = failure.response(&detail);
+                if let Some(content_type) = this.grpc.take() {
+                    response = grpc::trailers_only(response, content_type, &detail);
+                }
                 response.extensions_mut().insert(Own { reason: failure.reason().to_owned() });
                 response
             }

@@ -247,15 +247,38 @@ impl Failure {
         }
     }
 
-    /// The answer to the client.
-    pub(crate) fn response(&self) -> Response<Body> {
+    /// The same sentence for a client outside the cluster, who is told nothing of what stands inside: no host, port or
+    /// callee, and nothing that came from there.
+    pub(crate) fn outside(&self) -> String {
+        match self {
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Tls { .. }
+            | Self::Exchange { .. } => "failed to get an answer from the app".to_owned(),
+            Self::Unavailable { .. } | Self::CallNotConfigured { .. } | Self::IdentityUnavailable { .. } => {
+                "failed to make a call that the request needs".to_owned()
+            }
+            Self::CircuitOpen { .. } | Self::BulkheadFull { .. } => {
+                "failed to make a call that the request needs: there are too many, or too many have failed"
+                    .to_owned()
+            }
+            Self::Inbound(refusal) => refusal.outside(),
+            Self::Decided { failure, .. } => failure.outside(),
+            Self::Repeated { last, .. } => last.outside(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// The answer to the client, with `detail` as its sentence.
+    pub(crate) fn response(&self, detail: &str) -> Response<Body> {
         let status = self.status();
         let problem = serde_json::json!({
             // RFC 9457 4.2.1: the title is the status's phrase; `reason` is what a program looks at.
             "type": "about:blank",
             "title": status.canonical_reason(),
             "status": status.as_u16(),
-            "detail": self.to_string(),
+            "detail": detail,
             "reason": self.reason(),
             "policy": self.policy(),
         });

@@ -1,20 +1,22 @@
 //! The stacks between a listener and an upstream: small tower services, one concern a module.
 //!
 //! ```text
-//! service   Observe → Farewell → Answer → Normalize → Admit → Limit → Serve → ToApp                → app
+//! service   Observe → Farewell → Answer → Normalize → Encode → Admit → Limit → Serve → ToApp       → app
 //! gateway   Observe → Farewell → Answer → Normalize → Route → Authenticate → Limit → Serve → ToApp → app
 //! call      Observe → Farewell → Answer → Normalize → Outgoing → Call(name) → target of the hot configuration
 //! ```
 //!
 //! - [`observe`]: metrics and spans, and the in-flight count until the last byte of the body.
 //! - [`farewell`]: `Connection: close` on every response while draining.
-//! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem; above it nothing fails.
+//! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem, or its counterpart in [`grpc`]; above it nothing fails.
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
 //! - [`inbound`](crate::inbound): who may reach the app, and how many at once.
+//! - [`ask`]: questions of the runtime's own, on the same way as the app's calls.
 //! - [`context`](crate::context): what continues the request being served (Serve), in which calls (Outgoing).
 //! - [`outbound`](crate::outbound): a call under its policy (Call). [`forward`]: the app in this pod.
 
 mod answer;
+mod ask;
 mod body;
 pub(crate) mod deadline;
 mod failure;
@@ -33,6 +35,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
+pub(crate) use self::ask::Asking;
 pub(crate) use self::body::{Body, BodyError};
 pub(crate) use self::failure::{Failure, Processed};
 use crate::config::Hot;
@@ -74,12 +77,12 @@ pub(crate) struct Outer {
 
 /// Traffic to the app from inside the cluster.
 pub(crate) fn service(app: Arc<Upstream>, parts: inbound::Parts, with: Outer) -> impl Stack {
-    outer(inbound::Admit::new(to_app(app, &with), parts), Side::Server, with)
+    outer(inbound::Encode::new(inbound::Admit::new(to_app(app, &with), parts)), Side::Server, with)
 }
 
 /// Traffic to the app from the gateway.
 pub(crate) fn gateway(app: Arc<Upstream>, parts: inbound::Parts, with: Outer) -> impl Stack {
-    outer(inbound::Gateway::new(to_app(app, &with), parts), Side::Server, with)
+    outer(inbound::Gateway::new(to_app(app, &with), parts), Side::Edge, with)
 }
 
 /// The app, told by which name its calls continue the request.
@@ -91,16 +94,6 @@ fn to_app(app: Arc<Upstream>, with: &Outer) -> Serve<forward::ToApp> {
 pub(crate) fn call(name: &str, hot: Arc<Hot>, with: Outer) -> impl Stack {
     let inner = outbound::Call::new(name, Arc::clone(&hot));
     outer(OutgoingLayer::new(name, hot).layer(inner), Side::Client, with)
-}
-
-/// Asks the callee of `name` a question of the runtime's own, as the app's calls are made.
-pub(crate) async fn ask(
-    name: &str,
-    question: Request<Body>,
-    hot: &Arc<Hot>,
-) -> Result<Response<Body>, Failure> {
-    let question = outbound::Outbound { request: question, callee: None, deadline: None };
-    outbound::Call::new(name, Arc::clone(hot)).call(question).await
 }
 
 /// What all listeners have in common, around the innermost service.
@@ -115,7 +108,7 @@ where
     let Outer { lifecycle, metrics, tracer, registry } = with;
     // Read it upwards from the inside; tower's builder would need features for the same four lines.
     let stack = normalize::NormalizeLayer::new(lifecycle.clone()).layer(inner);
-    let stack = answer::AnswerLayer::new(Arc::clone(&metrics)).layer(stack);
+    let stack = answer::AnswerLayer::new(Arc::clone(&metrics), side == Side::Edge).layer(stack);
     let stack = farewell::FarewellLayer::new(lifecycle).layer(stack);
     observe::ObserveLayer::new(metrics, tracer, side, registry).layer(stack)
 }

@@ -67,7 +67,7 @@ where
             request.extensions_mut().insert(seen);
         }
         let served = match side {
-            Side::Server => None,
+            Side::Server | Side::Edge => None,
             Side::Client => registry.take(request.headers_mut()),
         };
         exchange.trace(tracer.begin(*side, &mut request, served.as_deref()));

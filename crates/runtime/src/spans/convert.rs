@@ -83,7 +83,7 @@ pub(super) fn span_data(recording: Recording) -> SpanData {
         parent_span_id: parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.to_be_bytes())),
         parent_span_is_remote: parent.is_some(),
         span_kind: match side {
-            Side::Server => SpanKind::Server,
+            Side::Server | Side::Edge => SpanKind::Server,
             Side::Client => SpanKind::Client,
         },
         name: name.into(),

@@ -8,14 +8,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use goodgo_runtime_config::ServiceRef;
+use hyper_util::rt::TokioIo;
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio_util::either::Either;
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{Recording, convert};
 use crate::metrics::Metrics;
+use crate::upstream::{Alpn, Tls};
 
 /// Most spans that wait, and so of one export; about 2 MiB, and below what a gRPC message may have (4 MiB).
 const CAPACITY: usize = 4096;
@@ -54,19 +59,26 @@ struct Queue {
 
 impl Pipeline {
     /// # Errors
-    /// When there can't be another thread, or the executor refuses.
+    /// When there can't be another thread.
     pub(super) fn start(
         endpoint: &str,
         service: &ServiceRef,
         metrics: Arc<Metrics>,
+        tls: Tls,
     ) -> std::io::Result<Arc<Self>> {
         let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), metrics });
-        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (done, ended) = oneshot::channel();
         let (url, resource, queue) = (endpoint.to_owned(), resource(service), Arc::clone(&shared));
         std::thread::Builder::new().name("span-export".to_owned()).stack_size(512 * 1024).spawn(
             move || {
-                executor.block_on(run(&url, &resource, &queue));
+                // Made here: dropped in the thread of another executor, for want of a thread, it would panic.
+                match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(executor) => executor.block_on(run(&url, &resource, &queue, tls)),
+                    Err(error) => {
+                        tracing::error!(%error, "failed to start the export of traces");
+                        queue.close();
+                    }
+                }
                 let _ = done.send(());
             },
         )?;
@@ -145,12 +157,36 @@ fn resource(service: &ServiceRef) -> Resource {
         .build()
 }
 
-async fn run(endpoint: &str, resource: &Resource, shared: &Shared) {
-    let builder = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_LIMIT);
-    let mut exporter = match builder.build() {
+/// Connections to the collector: as to any other callee over TLS where the endpoint says https.
+fn channel(endpoint: &str, tls: Tls) -> Result<Channel, tonic::transport::Error> {
+    let connect = tower::service_fn(move |to: Uri| {
+        let tls = tls.clone();
+        async move {
+            let https = to.scheme_str() == Some("https");
+            let name = to.host().unwrap_or_default();
+            // An IPv6 address stands in brackets in a URI, and nowhere else.
+            let host = name.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(name);
+            let port = to.port_u16().unwrap_or(if https { 443 } else { 80 });
+            let stream = TcpStream::connect((host, port)).await?;
+            let stream = match https {
+                true => Either::Left(tls.connect(host, stream, Alpn::Http2).await?),
+                false => Either::Right(stream),
+            };
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    });
+    Ok(Endpoint::from_shared(endpoint.to_owned())?.connect_with_connector_lazy(connect))
+}
+
+async fn run(endpoint: &str, resource: &Resource, shared: &Shared, tls: Tls) {
+    let exporter = channel(endpoint, tls).map_err(|error| error.to_string()).and_then(|channel| {
+        let builder = SpanExporter::builder().with_tonic().with_channel(channel).with_timeout(EXPORT_LIMIT);
+        builder.build().map_err(|error| error.to_string())
+    });
+    let mut exporter = match exporter {
         Ok(exporter) => exporter,
         Err(error) => {
-            tracing::error!(%error, "failed to export traces; is the endpoint http://host:port?");
+            tracing::error!(%error, "failed to export traces; is the endpoint https://host:port?");
             shared.close();
             return;
         }

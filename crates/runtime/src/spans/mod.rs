@@ -1,7 +1,7 @@
 //! Traces: one server span for each request to the app, one client span for each of its calls, exported with OTLP.
 //!
-//! [`Tracer::begin`] decides for each request: a trace that the caller began is followed as it decided, another is
-//! sampled by the configured share. What is not sampled costs one look at `traceparent`. A sampled request carries a
+//! [`Tracer::begin`] decides for each request: a trace that a caller inside began is followed as it decided, another is
+//! sampled by the configured share. So is one from outside, where anybody could ask for all of theirs. What is not sampled costs one look at `traceparent`. A sampled request carries a
 //! [`Recording`] in its [`crate::metrics::Exchange`]; when that ends, the recording goes into the queue of [`export`].
 
 mod convert;
@@ -19,12 +19,14 @@ use self::export::Pipeline;
 use crate::context::Served;
 use crate::context::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use crate::metrics::Metrics;
+use crate::upstream::Tls;
 
 /// Begins spans as the configuration in force says. No state outside it.
 #[derive(Debug)]
 pub(crate) struct Tracer {
     active: ArcSwapOption<Active>,
     metrics: Arc<Metrics>,
+    tls: Tls,
 }
 
 #[derive(Debug)]
@@ -36,15 +38,17 @@ struct Active {
 /// Which side of a request a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// It was received for the app.
+    /// It was received for the app, from inside.
     Server,
+    /// It was received for the app, from outside: whose trace it belongs to is their word, what is sampled is ours.
+    Edge,
     /// It is a call of the app.
     Client,
 }
 
 impl Tracer {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { active: ArcSwapOption::empty(), metrics })
+    pub(crate) fn new(metrics: Arc<Metrics>, tls: Tls) -> Arc<Self> {
+        Arc::new(Self { active: ArcSwapOption::empty(), metrics, tls })
     }
 
     /// Follows the configuration. Another endpoint gets another queue; the old one's spans still go to the old.
@@ -57,14 +61,17 @@ impl Tracer {
         let same = current.as_ref().filter(|active| active.pipeline.endpoint() == endpoint);
         let pipeline = match same {
             Some(active) => Arc::clone(&active.pipeline),
-            None => match Pipeline::start(endpoint, &config.service, Arc::clone(&self.metrics)) {
-                Ok(pipeline) => pipeline,
-                Err(error) => {
-                    tracing::error!(%error, "failed to start the export of traces");
-                    self.active.store(None);
-                    return;
+            None => {
+                match Pipeline::start(endpoint, &config.service, Arc::clone(&self.metrics), self.tls.clone())
+                {
+                    Ok(pipeline) => pipeline,
+                    Err(error) => {
+                        tracing::error!(%error, "failed to start the export of traces");
+                        self.active.store(None);
+                        return;
+                    }
                 }
-            },
+            }
         };
         self.active.store(Some(Arc::new(Active { sampling_percent: *sampling_percent, pipeline })));
     }
@@ -99,6 +106,11 @@ impl Tracer {
         let active = self.active.load();
         let active = active.as_ref()?;
         let context = match parent {
+            Some(parent) if side == Side::Edge => {
+                // Not by the trace's bits, which are theirs too.
+                let sampled = is_sampled(fastrand::u128(1..), active.sampling_percent);
+                TraceContext { sampled, ..parent.child() }
+            }
             // Its spans are not wanted, so that of this hop would have no parent.
             Some(parent) if !parent.sampled => return None,
             Some(parent) => parent.child(),

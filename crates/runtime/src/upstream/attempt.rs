@@ -1,8 +1,8 @@
 //! One request at one peer: counts it as in flight, and tells the peer's health what came of it.
 //!
 //! Whoever makes the try may drop it at any time. That is the peer's fault only when a time limit was the reason, which
-//! the layer with the limit says through [`Try`], or when the peer took far longer than it usually does; a client that goes
-//! away is not.
+//! the layer with the limit says through [`Try`]. A client that goes away is not, however long it waited: it may have
+//! listened to a stream, or polled.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,9 @@ use super::balance::Set;
 use super::connect::CONNECT_LIMIT;
 use super::health::Verdict;
 use super::peer::{InFlight, Peer};
+use super::sent::Sent;
 use crate::proxy::grpc::GRPC_STATUS;
 use crate::proxy::{Body, Failure};
-
-/// A dropped try that waited at least this long, and [`PATIENCE`] times the peer's usual time, is a silence.
-const LONG: Duration = Duration::from_secs(1);
-const PATIENCE: u64 = 10;
 
 /// What the maker of a try and the upstream tell each other about it; made anew for each.
 #[derive(Debug)]
@@ -76,21 +73,27 @@ pub(super) struct Attempt<'a> {
     /// Until the outcome is known.
     under_way: Option<InFlight>,
     begun: Instant,
+    /// When the peer had all of the request's body; none where there is no body.
+    sent: Option<&'a Sent>,
     how: &'a Try,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn begin(set: &'a Arc<Set>, peer: &Arc<Peer>, how: &'a Try) -> Self {
+    pub(super) fn begin(set: &'a Arc<Set>, peer: &Arc<Peer>, how: &'a Try, sent: Option<&'a Sent>) -> Self {
         how.goes_to(peer.address());
-        Self { set, under_way: Some(InFlight::at(Arc::clone(peer))), begun: Instant::now(), how }
+        Self { set, under_way: Some(InFlight::at(Arc::clone(peer))), begun: Instant::now(), sent, how }
     }
 
     /// The head of the answer is there; the peer stays busy until its body has ended.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         let Some(in_flight) = self.under_way.take() else { return response };
         let verdict = verdict(&response);
-        if verdict == Verdict::Well {
-            in_flight.peer().measure(self.begun.elapsed());
+        // An answer that came before the body's end was not waited for.
+        let since = self.sent.map_or(Some(self.begun), Sent::ended);
+        if verdict == Verdict::Well
+            && let Some(since) = since
+        {
+            in_flight.peer().measure(since.max(self.begun).elapsed());
         }
         self.note(in_flight.peer(), verdict);
         response.map(|body| body.carried(in_flight))
@@ -122,11 +125,8 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(in_flight) = self.under_way.take() else { return };
-        let peer = in_flight.peer();
-        let usual = Duration::from_micros(peer.latency().saturating_mul(PATIENCE));
-        let too_long = self.how.timed_out.load(Ordering::Relaxed) || self.begun.elapsed() >= LONG.max(usual);
-        let verdict = if too_long { Verdict::Silent } else { Verdict::Nothing };
-        self.note(peer, verdict);
+        let verdict = if self.how.timed_out.load(Ordering::Relaxed) { Verdict::Silent } else { Verdict::Nothing };
+        self.note(in_flight.peer(), verdict);
     }
 }
 

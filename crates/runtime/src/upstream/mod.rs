@@ -22,6 +22,7 @@ mod http1;
 mod http2;
 mod peer;
 mod pods;
+mod sent;
 mod tls;
 
 use std::fmt;

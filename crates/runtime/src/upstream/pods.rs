@@ -17,6 +17,7 @@ use super::attempt::{Attempt, Try};
 use super::balance::Set;
 use super::connect::Connectors;
 use super::peer::{Peer, Undelivered};
+use super::sent::Sent;
 use crate::discovery::{Followed, LookupError, Query, Resolver};
 use crate::proxy::{Body, Failure};
 
@@ -61,10 +62,11 @@ impl Pods {
             Some(set) => (set, limit),
             None => self.wait(limit).await?,
         };
+        let sent = Sent::of(&mut request);
         let mut tries = 1;
         loop {
             let Some(peer) = set.pick(&avoid) else { return Err(self.unresolved(LookupError::Absent)) };
-            let attempt = Attempt::begin(&set, peer, how);
+            let attempt = Attempt::begin(&set, peer, how, sent.as_ref());
             let may_go_on = tries < CONNECT_TRIES && set.has_more_than(avoid.count() + 1);
             let share = if may_go_on && self.connectors.are_quick() { left / 2 } else { left };
             let Undelivered { failure, request: unsent } = match peer.send(request, share).await {

@@ -1,6 +1,7 @@
 //! TLS towards callees outside the cluster: the certificate and its name are always verified.
 //!
-//! The public trust anchors are compiled in, because the image is empty; a PEM file can add private ones.
+//! The public trust anchors are compiled in, because the image is empty. Those of the system that the runtime finds itself
+//! in are added (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the places where distributions keep them), and those of a PEM file.
 
 use std::io;
 use std::path::Path;
@@ -31,12 +32,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// With the public trust anchors, and those in the PEM file `extra`.
+    /// With the public trust anchors, the system's, and those in the PEM file `extra`.
     ///
     /// # Errors
     /// [`Error::TrustAnchors`] when `extra` can't be read, is no PEM, or has no usable certificate.
     pub(crate) fn new(extra: Option<&Path>) -> Result<Self, Error> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        add_system(&mut roots);
         if let Some(path) = extra {
             add(&mut roots, path).map_err(|reason| Error::TrustAnchors { path: path.to_owned(), reason })?;
         }
@@ -77,6 +79,25 @@ impl Tls {
             return Err(io::Error::other("the callee does not speak HTTP/2"));
         }
         Ok(stream)
+    }
+}
+
+/// A system may have none, and one that can't be read must not keep a pod from starting: without it calls fail that need
+/// it, and say so.
+fn add_system(roots: &mut RootCertStore) {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "failed to read some of the system's trust anchors");
+    }
+    for certificate in found.certs {
+        let before = roots.len();
+        // What is no certificate for this library was none yesterday either: distributions carry a few of them.
+        if roots.add(certificate).is_ok()
+            && let Some((added, known)) = roots.roots.split_last()
+            && known.get(..before).is_some_and(|known| known.contains(added))
+        {
+            roots.roots.pop();
+        }
     }
 }
 

@@ -85,14 +85,28 @@ impl Checked {
     }
 }
 
+/// Answers which versions of Kafka's protocol it speaks: none at all.
+async fn brokering(listener: tokio::net::TcpListener) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut question = [0; 14];
+        if stream.read_exact(&mut question).await.is_ok() {
+            let answer = [&[0, 0, 0, 10], &question[8..12], &[0; 6]].concat();
+            let _ = stream.write_all(&answer).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_required_is_reported_and_never_gates() {
     let running = Running::launch(nobody().await, &[], &[]).await;
     let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = broker.local_addr().unwrap().to_string();
+    let broker = tokio::spawn(brokering(broker));
     let mut kafka = KafkaCheck {
         required: false,
         every_ms: EVERY_MS,
-        bootstrap: vec![nobody().await.to_string(), broker.local_addr().unwrap().to_string()],
+        bootstrap: vec![nobody().await.to_string(), address],
     };
     let mut config = config([]);
     config.health.kafka = Some(kafka.clone());
@@ -103,7 +117,7 @@ async fn what_is_not_required_is_reported_and_never_gates() {
             .take()
     };
     running.eventually("one broker is enough", || async { health().await["status"] == "up" }).await;
-    drop(broker);
+    broker.abort();
     running.eventually("it fails", || async { health().await["failuresInARow"].as_u64() > Some(3) }).await;
     assert_eq!(running.admin("/health/ready").await.0, 200);
     let metrics = running.admin("/metrics").await.1;

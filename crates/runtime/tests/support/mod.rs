@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod dns;
+pub(crate) mod tls;
 pub(crate) mod tokens;
 
 use std::convert::Infallible;

@@ -135,9 +135,7 @@ impl Limiter {
 
     /// Whether one more may start `now`; of low priority only while a quarter of the limit is free for others.
     pub(crate) fn admits(&self, low_priority: bool, now: Instant) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let limit = if low_priority { limit - limit / 4 } else { limit };
-        let admitted = self.in_flight.load(Ordering::Relaxed) < limit;
+        let admitted = self.in_flight.load(Ordering::Relaxed) < self.limit_for(low_priority);
         if !admitted {
             self.shed.store(true, Ordering::Relaxed);
             // An app that answers nothing, or nothing that counts, would stay at the floor.
@@ -148,6 +146,23 @@ impl Limiter {
             }
         }
         admitted
+    }
+
+    fn limit_for(&self, low_priority: bool) -> usize {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if low_priority { limit - limit / 4 } else { limit }
+    }
+
+    /// One more is in flight, unless that would be too many: of those who were admitted while their bodies were still
+    /// coming, more can be complete at once than the app can take.
+    pub(crate) fn try_enter(&self, low_priority: bool) -> bool {
+        self.enter();
+        let fits = self.in_flight.load(Ordering::Relaxed) <= self.limit_for(low_priority);
+        if !fits {
+            self.leave();
+            self.shed.store(true, Ordering::Relaxed);
+        }
+        fits
     }
 
     /// One more is in flight.

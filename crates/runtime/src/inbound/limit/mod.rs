@@ -18,7 +18,7 @@ use tower::Service;
 
 pub(crate) use self::gradient::Limiter;
 use super::refusal::Refusal;
-use super::upload::{Upload, Watch};
+use super::upload::{Entry, Upload, Watch};
 use crate::identity::headers::Protected;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::grpc::is_grpc;
@@ -38,10 +38,24 @@ pub(crate) struct Limit<S> {
 pub(crate) struct Admitted {
     /// Whether it is shed first.
     pub(crate) low_priority: bool,
-    /// Largest body, in bytes.
-    pub(crate) max_body: Option<u64>,
+    pub(crate) max_body: Option<Largest>,
     /// What its trailers may not say.
     pub(crate) protected: Arc<Protected>,
+}
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Largest {
+    pub(crate) bytes: u64,
+    /// Where that is declared, as a path below `spec`.
+    pub(crate) policy: Option<&'static str>,
+}
+
+impl Largest {
+    /// What a larger one is answered with.
+    pub(crate) fn refusal(self) -> Refusal {
+        Refusal::BodyTooLarge { limit: self.bytes, policy: self.policy }
+    }
 }
 
 impl<S> Limit<S> {
@@ -64,9 +78,9 @@ where
             return refused(Refusal::DeadlinePassed);
         }
         if let Some(limit) = max_body
-            && request.body().size_hint().lower() > limit
+            && request.body().size_hint().lower() > limit.bytes
         {
-            return refused(Refusal::BodyTooLarge { limit });
+            return refused(limit.refusal());
         }
         if !self.limiter.admits(low_priority, now) {
             return refused(Refusal::Overloaded);
@@ -78,7 +92,8 @@ where
             // A stream of HTTP/2, whose pings tell whether its client is there.
             let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
             let stall_limit = (!grpc).then_some(self.stall_limit);
-            let upload = Upload::new(Arc::clone(&self.limiter), now, max_body, stall_limit);
+            let entry = if grpc { Entry::Free } else { Entry::Asked { low_priority } };
+            let upload = Upload::new(Arc::clone(&self.limiter), now, max_body, stall_limit, entry);
             request.body_mut().watch(Watch::new(Arc::clone(&upload), protected));
             Phase::Arriving(upload)
         };

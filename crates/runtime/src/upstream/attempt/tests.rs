@@ -21,15 +21,12 @@ fn first(set: &Set) -> &Arc<Peer> {
 }
 
 /// Whether three tries that are dropped after `time` eject the peer.
-async fn dropped_after(time: Duration, usual: Option<Duration>, timed_out: bool) -> bool {
+async fn dropped_after(time: Duration, timed_out: bool) -> bool {
     let set = set();
     let peer = first(&set);
-    if let Some(usual) = usual {
-        peer.measure(usual);
-    }
     for _ in 0..3 {
         let how = Try::default();
-        let attempt = Attempt::begin(&set, peer, &how);
+        let attempt = Attempt::begin(&set, peer, &how, None);
         assert_eq!(how.endpoint(), Some(peer.address()));
         assert_eq!(peer.in_flight(), 1);
         advance(time).await;
@@ -43,14 +40,37 @@ async fn dropped_after(time: Duration, usual: Option<Duration>, timed_out: bool)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_try_is_the_peers_fault_after_a_time_limit_or_a_very_long_time() {
-    let (short, long) = (Duration::from_millis(900), Duration::from_millis(1_100));
-    assert!(!dropped_after(short, None, false).await, "a client that goes away");
-    assert!(dropped_after(short, None, true).await, "a time limit");
-    assert!(dropped_after(long, None, false).await, "more than a second");
-    let slow = Some(Duration::from_millis(500));
-    assert!(!dropped_after(long, slow, false).await, "no more than a slow callee usually takes");
-    assert!(dropped_after(long * 5, slow, false).await, "more than ten times that");
+async fn a_dropped_try_is_the_peers_fault_after_a_time_limit_alone() {
+    let (short, long) = (Duration::from_millis(900), Duration::from_secs(900));
+    assert!(!dropped_after(short, false).await, "a client that goes away");
+    assert!(!dropped_after(long, false).await, "a client that listened to a stream");
+    assert!(dropped_after(short, true).await, "a time limit");
+}
+
+/// A pod is not slow because a client is.
+#[tokio::test(start_paused = true)]
+async fn a_peers_time_begins_when_it_has_the_whole_request() {
+    let set = set();
+    let peer = first(&set);
+    let (bytes, source) = futures::channel::mpsc::unbounded();
+    let mut request = http::Request::new(Body::wrapped(http_body_util::StreamBody::new(source)));
+    let sent = Sent::of(&mut request);
+    let how = Try::default();
+    let attempt = Attempt::begin(&set, peer, &how, sent.as_ref());
+    advance(Duration::from_secs(60)).await;
+    bytes.unbounded_send(Ok(hyper::body::Frame::data(bytes::Bytes::from_static(b"late")))).unwrap();
+    drop(bytes);
+    http_body_util::BodyExt::collect(request.into_body()).await.unwrap();
+    advance(Duration::from_millis(20)).await;
+    attempt.answered(Response::new(Body::empty()));
+    let latency = peer.latency();
+    assert!((20_000..30_000).contains(&latency), "{latency} microseconds");
+    let mut request = http::Request::new(Body::whole("never read"));
+    let sent = Sent::of(&mut request);
+    let attempt = Attempt::begin(&set, peer, &how, sent.as_ref());
+    advance(Duration::from_secs(60)).await;
+    attempt.answered(Response::new(Body::empty()));
+    assert_eq!(peer.latency(), latency, "an answer before the end says nothing");
 }
 
 #[test]
