@@ -23,6 +23,9 @@ pub mod telemetry;
 mod admin;
 mod config;
 mod context;
+#[cfg(test)]
+#[path = "../tests/support/corpus.rs"]
+mod corpus;
 mod discovery;
 mod drain;
 mod error;
@@ -33,6 +36,8 @@ mod inbound;
 mod metrics;
 mod outbound;
 mod proxy;
+#[cfg(test)]
+mod random_heads;
 mod server;
 mod spans;
 mod survival;
@@ -40,8 +45,5 @@ mod upstream;
 
 pub use error::Error;
 
-/// How many random inputs a test takes: a hundred thousand, or what `make soak` asks for.
 #[cfg(test)]
-fn executions() -> u64 {
-    std::env::var("GOODGO_EXECUTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000)
-}
+use corpus::executions;
