@@ -51,7 +51,7 @@ const PODS: [Need; 9] = [
 ];
 
 /// What the runtime is tested with: real dependencies, and clients in the languages that services are written in.
-const TESTS: [Need; 7] = [
+const TESTS: [Need; 10] = [
     need("/usr/lib/postgresql", "postgresql", "is the database that health checks ask"),
     need("redis-server", "redis-server", "is the Redis that health checks ask"),
     need("redis-cli", "redis-tools", "makes that Redis a cluster"),
@@ -61,6 +61,13 @@ const TESTS: [Need; 7] = [
         "runs the clients axios and fetch, and is an app that hostile messages are sent to",
     ),
     need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
+    need("ip", "iproute2", "brings up the network in which packets get lost"),
+    need("iptables", "iptables", "loses them"),
+    need(
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+        "faketime",
+        "lets the runtime's clock jump",
+    ),
     need("npm", "npm", "installs axios"),
     // Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
     Need {

@@ -39,6 +39,15 @@ pub struct Args {
     )]
     pub config: PathBuf,
 
+    /// Time between two looks at the configuration file.
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        default_value_t = 250,
+        value_parser = clap::value_parser!(u32).range(1..=60_000)
+    )]
+    pub config_interval: u32,
+
     /// Validate this configuration file, say what is wrong with it, and exit.
     #[arg(long, value_name = "FILE", exclusive = true)]
     pub check: Option<PathBuf>,

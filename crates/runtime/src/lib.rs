@@ -25,6 +25,9 @@ mod admin;
 mod aside;
 mod config;
 mod context;
+#[cfg(test)]
+#[path = "../tests/support/corpus.rs"]
+mod corpus;
 mod discovery;
 mod drain;
 mod error;
@@ -36,6 +39,8 @@ mod inbound;
 mod metrics;
 mod outbound;
 mod proxy;
+#[cfg(test)]
+mod random_heads;
 mod server;
 mod spans;
 mod stall;
@@ -44,8 +49,5 @@ mod upstream;
 
 pub use error::Error;
 
-/// How many random inputs a test takes: a hundred thousand, or what `make soak` asks for.
 #[cfg(test)]
-fn executions() -> u64 {
-    std::env::var("GOODGO_EXECUTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000)
-}
+use corpus::executions;

@@ -153,7 +153,8 @@ impl Runtime {
         let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), tokens, Arc::clone(&metrics)));
         let watcher = {
             let hot = Arc::clone(&hot);
-            Watcher::start(args.config.clone(), move |read| hot.offer(read))?
+            let interval = Duration::from_millis(args.config_interval.into());
+            Watcher::start(args.config.clone(), interval, move |read| hot.offer(read))?
         };
         let lifecycle = Lifecycle::new();
         let tracer = Tracer::new(Arc::clone(&metrics), tls.clone());

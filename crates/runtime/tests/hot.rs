@@ -4,12 +4,19 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use goodgo_runtime_config::Call;
+use goodgo_runtime_config::{
+    Call, CallPolicy, CallRoute, Caller, CircuitBreaker, Priority, Retries, RuntimeConfig,
+};
+use http::{Response, StatusCode};
 use serde_json::Value;
-use support::{Running, assert_problem, config, get, nobody, saying, send, text, to};
+use support::load::{Done, Load, Pod, Speaks, pods};
+use support::{Running, assert_problem, config, full, get, nobody, saying, send, text, to, upstream};
+use tokio::sync::Semaphore;
 
 async fn reported(running: &Running) -> Value {
     serde_json::from_str(&running.admin("/config").await.1).unwrap()
@@ -110,5 +117,130 @@ async fn a_listener_whose_call_left_the_file_says_so() {
         })
         .await;
     assert_problem(send(running.call("iam-service"), get("/")).await, 503, "CallNotConfigured").await;
+    running.stop().await;
+}
+
+/// Answers once it may; counts who waits for that.
+async fn waiting(may: Arc<Semaphore>, asked: Arc<AtomicUsize>) -> SocketAddr {
+    let waiting = upstream(move |_| {
+        let (may, asked) = (Arc::clone(&may), Arc::clone(&asked));
+        async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let _may = may.acquire().await.unwrap();
+            Response::new(full("answered"))
+        }
+    })
+    .await;
+    waiting.address
+}
+
+#[tokio::test]
+async fn a_request_in_flight_keeps_the_policy_and_the_target_that_it_began_with() {
+    let (may, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let callee = waiting(Arc::clone(&may), Arc::clone(&asked)).await;
+    let elsewhere = saying("elsewhere").await;
+    let patient = |ms| CallPolicy { timeout_ms: ms, ..CallPolicy::default() };
+    let running = Running::start(nobody().await, &config([("iam", to(callee).with(patient(60_000)))])).await;
+    let begin = async || {
+        let before = asked.load(Ordering::SeqCst);
+        let request = tokio::spawn(send(running.call("iam"), get("/")));
+        running.eventually("it waits", || async { asked.load(Ordering::SeqCst) > before }).await;
+        request
+    };
+    let swap = async |revision: &str, call: Call| {
+        let mut next = config([("iam", call)]);
+        next.revision = revision.to_owned();
+        running.put(&next);
+        let in_force = || async { reported(&running).await["revision"] == revision };
+        running.eventually("the next one is in force", in_force).await;
+    };
+    let with_much_time = begin().await;
+    swap("b2", to(callee).with(patient(500))).await;
+    let with_little_time = begin().await;
+    swap("c3", to(elsewhere.address).with(patient(60_000))).await;
+    assert_eq!(text(send(running.call("iam"), get("/")).await).await, "elsewhere");
+    assert_problem(with_little_time.await.unwrap(), 504, "CallTimeout").await;
+    may.add_permits(2);
+    assert_eq!(text(with_much_time.await.unwrap()).await, "answered");
+    running.stop().await;
+}
+
+const SWAPS: usize = 1_000;
+
+/// Number `n` of many, each different from the one before in everything that is hot.
+fn varied(n: usize, pods: &[Pod; 2]) -> RuntimeConfig {
+    let odd = n % 2 == 1;
+    let retries = Retries { attempts: 2 + u32::from(odd), ..Retries::default() };
+    let route = CallRoute {
+        path: "/shop.Iam".to_owned(),
+        methods: Vec::new(),
+        timeout_ms: Some(20_000 + n as u64),
+        retries: None,
+    };
+    let policy = CallPolicy {
+        timeout_ms: 30_000 + n as u64,
+        connect_timeout_ms: 10_000,
+        per_try_timeout_ms: odd.then_some(20_000),
+        idle_timeout_ms: (n % 3 == 0).then_some(20_000),
+        priority: if odd { Priority::Low } else { Priority::Normal },
+        retries: (n % 5 != 0).then_some(retries),
+        circuit_breaker: (n % 7 != 0)
+            .then(|| CircuitBreaker { min_requests: 5 + u32::from(odd), ..CircuitBreaker::default() }),
+        concurrency: 64 + u32::from(odd),
+        routes: if n % 4 < 2 { vec![route] } else { Vec::new() },
+        ..CallPolicy::default()
+    };
+    // Most leave the target, and with it the connections, as they are.
+    let target = to(pods[n / 10 % 2].address);
+    let mut config = config([("iam", target.with(policy))]);
+    if n % 6 == 0 {
+        config.calls.insert("sometimes".to_owned(), to(pods[0].address));
+    }
+    config.inbound.callers = vec![Caller { name: format!("shop/caller-{n}"), subject: format!("s-{n}") }];
+    config.revision = format!("{n:04x}");
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_swaps_under_load_fail_no_request_and_the_last_one_is_in_force() {
+    let pods: [Pod; 2] = pods(Duration::from_millis(10)).await;
+    let app = pods[0].address;
+    let running = Running::launch(app, &["iam", "sometimes"], &["--config-interval", "10"]).await;
+    running.put(&varied(0, &pods));
+    running.started().await;
+    let pause = Duration::from_millis(10);
+    let (call, service) = (running.call("iam"), running.service());
+    let mut loads = Vec::new();
+    for to in [call, service] {
+        for speaks in [Speaks::Http1, Speaks::Http2, Speaks::Grpc] {
+            loads.push((to == call, speaks, Load::start(to, 3, speaks, pause).await));
+        }
+    }
+    let start = Instant::now();
+    for n in 1..=SWAPS {
+        running.put(&varied(n, &pods));
+        let revision = format!("{n:04x}");
+        let swapped = Instant::now();
+        while reported(&running).await["revision"] != *revision {
+            assert!(swapped.elapsed() < Duration::from_secs(10), "{revision} does not come into force");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let took = start.elapsed();
+    for (is_call, speaks, load) in loads {
+        let done: Done = load.stop().await;
+        let side = if is_call { "calls" } else { "callers" };
+        println!("{side}, {speaks:?}: {} requests, {} failed", done.sent, done.failed);
+        assert_eq!(done.failed, 0, "{side}, {speaks:?}: {:?}", done.said);
+        assert!(done.sent > 100, "{side}, {speaks:?}: only {} in {took:?}", done.sent);
+    }
+    println!("{SWAPS} swaps in {took:?}");
+    let report = reported(&running).await;
+    assert_eq!(report["revision"], *format!("{SWAPS:04x}"));
+    assert_eq!(report["lastError"], Value::Null);
+    assert!(
+        running.admin("/metrics").await.1.contains(&format!(r#"config_info{{revision="{SWAPS:04x}"}} 1"#))
+    );
+    assert_eq!(send(call, get("/")).await.status(), StatusCode::OK);
     running.stop().await;
 }

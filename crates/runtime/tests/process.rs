@@ -4,9 +4,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,70 +13,16 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
+use support::program::Program;
 use support::{config, get, nobody, send, upstream};
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 1600;
 
-/// The program as a child, ended when the test ends, however it ends.
-struct Program {
-    child: Child,
-    log: std::io::Lines<BufReader<std::process::ChildStderr>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Program {
-    fn start(app: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("runtime.json");
-        std::fs::write(&file, config([]).to_json().unwrap()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_goodgo-runtime"))
-            .args(["--listen", "127.0.0.1", "--service-port", "0", "--gateway-port", "0"])
-            .args(["--admin-port", "0", "--drain-port", "0", "--app-port", &app.port().to_string()])
-            .arg("--config")
-            .arg(file)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log, _folder: folder }
-    }
-
-    /// Reads the log until a line says that `listener` listens.
-    fn address(&mut self, listener: &str) -> SocketAddr {
-        for line in &mut self.log {
-            let event: Value = serde_json::from_str(&line.unwrap()).expect("a log line is not JSON");
-            if event["message"] == "listening" && event["listener"] == listener {
-                return event["address"].as_str().unwrap().parse().unwrap();
-            }
-        }
-        panic!("{listener} never listened");
-    }
-
-    /// Largest resident size so far, in KiB.
-    fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    fn terminate(&self) {
-        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_hundred_megabytes_each_way_pass_in_constant_memory() {
     let app = upstream(|request| async move { Response::new(request.into_body().boxed()) }).await;
-    let mut program = Program::start(app.address);
+    let mut program = Program::start(app.address, &config([]), &[]);
     let service = program.address("service");
     send(service, get("/")).await;
     let before = program.peak_kib();
@@ -96,7 +41,7 @@ async fn a_hundred_megabytes_each_way_pass_in_constant_memory() {
 
 #[tokio::test]
 async fn sigterm_ends_it_promptly_with_success() {
-    let mut program = Program::start(nobody().await);
+    let mut program = Program::start(nobody().await, &config([]), &[]);
     let service = program.address("service");
     let idle = support::http1(service).await;
     let start = Instant::now();

@@ -1,7 +1,7 @@
 //! Follows the configuration file.
 //!
 //! The kubelet swaps a ConfigMap volume by renaming a symlink two levels above the file, which inotify on the file never
-//! sees; a `stat` through the symlinks four times a second does, costs microseconds and works on every file system. It
+//! sees; a `stat` through the symlinks now and then does, costs microseconds and works on every file system. It
 //! runs on a thread of its own so that reading and parsing a large file never delays traffic.
 
 use std::fs::Metadata;
@@ -14,9 +14,6 @@ use std::time::Duration;
 use goodgo_runtime_config::RuntimeConfig;
 
 use crate::Error;
-
-/// How often the file is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -46,25 +43,32 @@ impl From<&Metadata> for Stamp {
 }
 
 impl Watcher {
-    /// Hands every new content of `path` to `offer`, the present one at once, on a thread of its own.
+    /// Hands every new content of `path`, which is looked at every `interval`, to `offer`, the present one at once, on a
+    /// thread of its own.
     ///
     /// # Errors
     /// [`Error::Watch`] when there can't be another thread.
     pub(crate) fn start(
         path: PathBuf,
+        interval: Duration,
         offer: impl Fn(Result<RuntimeConfig, String>) + Send + 'static,
     ) -> Result<Self, Error> {
         let (stop, stopped) = channel();
         std::thread::Builder::new()
             .name("config-watch".to_owned())
             .stack_size(512 * 1024)
-            .spawn(move || follow(&path, &stopped, offer))
+            .spawn(move || follow(&path, interval, &stopped, offer))
             .map_err(Error::Watch)?;
         Ok(Self { _stop: stop })
     }
 }
 
-fn follow(path: &Path, stopped: &Receiver<()>, offer: impl Fn(Result<RuntimeConfig, String>)) {
+fn follow(
+    path: &Path,
+    interval: Duration,
+    stopped: &Receiver<()>,
+    offer: impl Fn(Result<RuntimeConfig, String>),
+) {
     // Outer None: nothing seen yet, so that a missing file is reported as well, once.
     let mut seen: Option<Result<Stamp, io::ErrorKind>> = None;
     loop {
@@ -74,7 +78,7 @@ fn follow(path: &Path, stopped: &Receiver<()>, offer: impl Fn(Result<RuntimeConf
             seen = Some(stamp);
             offer(read(path));
         }
-        match stopped.recv_timeout(INTERVAL) {
+        match stopped.recv_timeout(interval) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }

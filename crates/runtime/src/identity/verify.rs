@@ -154,4 +154,6 @@ fn reason(error: &ErrorKind) -> Denied {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub(crate) mod dns;
+pub(crate) mod load;
+pub(crate) mod program;
 pub(crate) mod tls;
 pub(crate) mod tokens;
 

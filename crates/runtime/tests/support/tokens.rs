@@ -60,6 +60,14 @@ impl Signer {
         change(&mut header);
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
+
+    /// Signs what need not be claims, nor even JSON.
+    pub(crate) fn sign_bytes(&self, claims: &[u8]) -> String {
+        let header = json!({"typ": "JWT", "alg": self.algorithm, "kid": self.id});
+        let message = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
+        format!("{message}.{signature}")
+    }
 }
 
 /// `base64url(header).base64url(claims).signature`, whatever they are.

@@ -82,6 +82,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
+    use crate::corpus::{Corpus, executions};
 
     fn request(path: &str, headers: &[(String, String)]) -> Request<()> {
         let mut request = Request::get(path).body(()).unwrap();
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn keys_are_equal_exactly_when_the_requests_are() {
         let mut equals = 0;
-        for seed in 0..crate::executions() {
+        for seed in 0..executions() {
             let mut random = fastrand::Rng::with_seed(seed);
             let (one, other) = (headers(&mut random), headers(&mut random));
             let (path, path_too) = (random.choice(["/", "/a"]).unwrap(), random.choice(["/", "/a"]).unwrap());
@@ -141,5 +142,69 @@ mod tests {
             equals += u32::from(equal);
         }
         assert!(equals > 1_000, "{equals} pairs were equal");
+    }
+
+    /// `path`, then `name: value` lines.
+    fn read(text: &str) -> Option<Request<()>> {
+        let (path, lines) = text.split_once('\n').unwrap_or((text, ""));
+        let mut request = Request::get(path).body(()).ok()?;
+        for line in lines.lines().take(32) {
+            let (name, value) = line.split_once(": ")?;
+            request
+                .headers_mut()
+                .append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+        }
+        Some(request)
+    }
+
+    /// Everything that may make the answer another one, in an order that does not depend on how it was sent.
+    fn sense(request: &Request<()>) -> (String, Vec<(String, Vec<u8>)>) {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let mut headers: Vec<_> = request
+            .headers()
+            .iter()
+            .filter(|(name, _)| !NEUTRAL.contains(&name.as_str()))
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        (path, headers)
+    }
+
+    #[test]
+    fn random_requests_share_a_key_exactly_when_they_ask_the_same() {
+        const TOKENS: [&str; 16] = [
+            "\n",
+            "---\n",
+            ": ",
+            "authorization: a",
+            "cookie: b",
+            "accept: c",
+            "x-a: ",
+            "x-b: a",
+            "/",
+            "?",
+            "a",
+            ",",
+            "%00",
+            "é",
+            " ",
+            "http://h",
+        ];
+        let outcomes =
+            Corpus::open(env!("CARGO_MANIFEST_DIR"), "cache-key").run(executions(), &TOKENS, |input| {
+                let text = String::from_utf8_lossy(input);
+                let (one, other) = text.split_once("---\n").unwrap_or((&text, &text));
+                let (Some(one), Some(other)) = (read(one), read(other)) else {
+                    return "no requests".to_owned();
+                };
+                let (sense, sense_too) = (sense(&one), sense(&other));
+                let equal = sense == sense_too;
+                assert_eq!(of(1, &one) == of(1, &other), equal, "{text}");
+                assert_ne!(of(1, &one), of(2, &other));
+                let headers = ["no", "one", "two", "several"][sense.1.len().min(3)];
+                let paths = ["different", "equal"][usize::from(sense.0 == sense_too.0)];
+                format!("{} with {headers} header, {paths} paths", if equal { "equal" } else { "different" })
+            });
+        assert!(outcomes >= 10, "{outcomes} outcomes");
     }
 }
