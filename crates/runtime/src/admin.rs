@@ -1,4 +1,5 @@
-//! The runtime's own endpoints, apart from the data path: probes, running configuration, metrics, and the drain.
+//! The runtime's own endpoints, apart from the data path: probes, running configuration, the callees' endpoints,
+//! metrics, and the drain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use crate::config::Hot;
 use crate::drain::Drain;
-use crate::health::{Checks, endpoints};
+use crate::health::{Checks, endpoints as health_endpoints};
 use crate::metrics::Metrics;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,8 +55,9 @@ pub(crate) fn admin(state: Arc<Admin>) -> Router {
         .route("/ready", get(ready))
         .route("/startup", get(startup))
         .route("/config", get(config))
+        .route("/endpoints", get(endpoints))
         .route("/metrics", get(metrics))
-        .merge(endpoints::routes())
+        .merge(health_endpoints::routes())
         .with_state(state)
 }
 
@@ -85,6 +87,10 @@ async fn startup(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn config(State(admin): State<Arc<Admin>>) -> Response {
     Json(admin.hot.report()).into_response()
+}
+
+async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
+    Json(json!({ "calls": admin.hot.endpoints() })).into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
