@@ -1,6 +1,6 @@
-//! The runtime's own endpoints, apart from the data path: probes, running configuration, metrics, and the drain. All but
-//! the drain are answered [aside](crate::aside), so that a scrape holds up no request and a busy pod still answers its
-//! probes.
+//! The runtime's own endpoints, apart from the data path: probes, running configuration, the callees' endpoints, metrics,
+//! and the drain. All but the drain are answered [aside](crate::aside), so that a scrape holds up no request and a busy pod
+//! still answers its probes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Hot;
 use crate::drain::Drain;
-use crate::health::{Checks, endpoints};
+use crate::health::{Checks, endpoints as health_endpoints};
 use crate::metrics::Metrics;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -63,8 +63,9 @@ pub(crate) fn admin(state: Arc<Admin>) -> Router {
         .route("/ready", get(ready))
         .route("/startup", get(startup))
         .route("/config", get(config))
+        .route("/endpoints", get(endpoints))
         .route("/metrics", get(metrics))
-        .merge(endpoints::routes())
+        .merge(health_endpoints::routes())
         .with_state(state)
 }
 
@@ -104,6 +105,10 @@ async fn startup(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn config(State(admin): State<Arc<Admin>>) -> Response {
     Json(admin.hot.report()).into_response()
+}
+
+async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
+    Json(json!({ "calls": admin.hot.endpoints() })).into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

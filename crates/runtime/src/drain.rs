@@ -6,7 +6,8 @@
 //! 1. **Settling**: `/ready` answers 503, and every response says `Connection: close` (HTTP/2: GOAWAY), while new
 //!    connections are still accepted: endpoints elsewhere take `settleSeconds` to forget this pod. A keep-alive client's
 //!    next request is served and moves the client away.
-//! 2. **Finishing**: the listeners close, idle connections too; requests in flight get `timeoutSeconds`.
+//! 2. **Finishing**: the listeners close, idle connections too; requests in flight get `timeoutSeconds`. WebSockets are closed
+//!    as their protocol has it, between two messages.
 //! 3. The answer, so the app may end. Outbound calls work until this process ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};

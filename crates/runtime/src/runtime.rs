@@ -117,7 +117,8 @@ impl Runtime {
     /// [`Error::Aside`].
     pub async fn bind(args: &Args) -> Result<Self, Error> {
         let tls = Tls::new(args.tls_ca_file.as_deref())?;
-        let resolver = Resolver::new(args.dns_server)?;
+        let metrics = Metrics::new();
+        let resolver = Resolver::new(args.dns_server, metrics.discovery().clone())?;
         let listen = |port| SocketAddr::new(args.listen, port);
         let admin = Bound::bind("admin", listen(args.admin_port)).await?;
         let drain = Bound::bind("drain", listen(args.drain_port)).await?;
@@ -148,7 +149,6 @@ impl Runtime {
             args.calls.iter().map(|call| call.name.clone()),
             args.keys_dir.clone(),
         )?;
-        let metrics = Metrics::new();
         let tokens = Arc::clone(&identity.tokens);
         let hot = Arc::new(Hot::new(tls.clone(), resolver.clone(), tokens, Arc::clone(&metrics)));
         let watcher = {

@@ -189,3 +189,37 @@ async fn a_burst_on_a_cold_name_is_one_lookup() {
     assert_eq!(dns.queries(PODS, RecordType::SRV), 1);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn looks_are_timed_and_what_is_at_hand_is_not() {
+    let callee = saying("hello").await;
+    let dns = Dns::start().await;
+    dns.is(Mood::Failing);
+    let running = Running::start_with_dns(&dns, &config([("iam", to_service(HOST, 1, PODS))])).await;
+    let looks = async |result: &str| -> u64 {
+        let sample =
+            format!("goodgo_runtime_discovery_lookup_duration_seconds_count{{result=\"{result}\"}} ");
+        let text = running.admin("/metrics").await.1;
+        text.lines().find_map(|line| line.strip_prefix(&sample)).map_or(0, |count| count.parse().unwrap())
+    };
+    assert_eq!((looks("found").await, looks("failed").await), (0, 0), "nobody has called yet");
+    assert_problem(send(running.call("iam"), get("/")).await, 502, "NameNotResolved").await;
+    assert_eq!((looks("found").await, looks("failed").await), (0, 1));
+    dns.pods(PODS, &[callee.address], 30);
+    dns.is(Mood::Answering);
+    eventually_says(&running, "hello").await;
+    let failed = looks("failed").await;
+    for _ in 0..20 {
+        assert_eq!(answer(&running).await, "hello");
+    }
+    assert_eq!((looks("found").await, looks("failed").await), (1, failed), "an answer was at hand");
+    let text = running.admin("/metrics").await.1;
+    assert!(text.contains("goodgo_runtime_discovery_waits_total 1\n"), "{text}");
+    let absent =
+        Running::start_with_dns(&Dns::start().await, &config([("iam", to_service(HOST, 1, PODS))])).await;
+    assert_problem(send(absent.call("iam"), get("/")).await, 502, "NameNotResolved").await;
+    let text = absent.admin("/metrics").await.1;
+    assert!(text.contains("discovery_lookup_duration_seconds_count{result=\"absent\"} 1\n"), "{text}");
+    absent.stop().await;
+    running.stop().await;
+}

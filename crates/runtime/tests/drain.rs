@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::{SinkExt, StreamExt};
 use goodgo_runtime_config::Drain;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -18,6 +19,10 @@ use serde_json::json;
 use support::{Running, assert_problem, config, full, get, http1, http2, saying, send, text, to, upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 fn draining(settle_seconds: u32, timeout_seconds: u32) -> goodgo_runtime_config::RuntimeConfig {
     goodgo_runtime_config::RuntimeConfig { drain: Drain { settle_seconds, timeout_seconds }, ..config([]) }
@@ -236,6 +241,66 @@ async fn a_switched_connection_gets_the_drains_time() {
     assert_eq!(running.drain().await, json!({ "drained": true, "open": 0 }));
     assert!(start.elapsed() > Duration::from_secs(1), "the drain did not wait");
     assert_eq!(reader.await.unwrap(), "bye");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn websockets_are_told_to_go_and_nothing_that_the_app_heard_is_left_unanswered() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
+    let app = upstream(move |mut request| {
+        let count = Arc::clone(&count);
+        async move {
+            let key = derive_accept_key(request.headers()[SEC_WEBSOCKET_KEY].as_bytes());
+            let switched = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let stream = TokioIo::new(switched.await.unwrap());
+                let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+                while let Some(Ok(message)) = socket.next().await {
+                    if message.is_text() {
+                        count.fetch_add(1, Ordering::SeqCst);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        socket.send(message).await.unwrap();
+                    }
+                }
+            });
+            let response = Response::builder().status(101).header(CONNECTION, "upgrade");
+            let response = response.header(UPGRADE, "websocket").header(SEC_WEBSOCKET_ACCEPT, key);
+            response.body(full("")).unwrap()
+        }
+    })
+    .await;
+    let running = Running::start(app.address, &draining(0, 5)).await;
+    let service = running.service();
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            tokio::spawn(async move {
+                let stream = TcpStream::connect(service).await.unwrap();
+                let (mut socket, _) =
+                    tokio_tungstenite::client_async("ws://user-service/", stream).await.unwrap();
+                for turn in 0.. {
+                    let question = Message::text(format!("{client}/{turn}"));
+                    // Ahead of the answer, so that there is always one under way.
+                    socket.send(question.clone()).await.unwrap();
+                    match socket.next().await.unwrap().unwrap() {
+                        Message::Close(Some(frame)) => return (turn, u16::from(frame.code)),
+                        answer => assert_eq!(answer, question),
+                    }
+                }
+                unreachable!()
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(running.drain().await, json!({ "drained": true, "open": 0 }));
+    let mut answered = 0;
+    for client in clients {
+        let (turns, code) = client.await.unwrap();
+        assert_eq!(code, 1001);
+        answered += turns;
+    }
+    assert!(answered > 50, "only {answered} messages: no load");
+    assert_eq!(heard.load(Ordering::SeqCst), answered);
     running.stop().await;
 }
 

@@ -19,7 +19,7 @@ use crate::identity::TokenSource;
 use crate::inbound::Rules;
 use crate::metrics::Metrics;
 use crate::outbound::{Callee, Shared};
-use crate::upstream::{Origin, Tls, Upstream};
+use crate::upstream::{Endpoints, Origin, Tls, Upstream};
 
 /// One good configuration and what was derived from it. Immutable.
 #[derive(Debug)]
@@ -165,6 +165,18 @@ impl Hot {
             return Some(Route::To(Callee::new(name, policy, upstream, previous, &self.outbound)));
         }
         unavailable.clone().map(Route::Unavailable)
+    }
+
+    /// The endpoints of the calls that go anywhere, by the calls' names: the body of `/endpoints`.
+    pub(crate) fn endpoints(&self) -> BTreeMap<String, Endpoints> {
+        let current = self.current();
+        let routes = current.as_ref().map(|snapshot| &snapshot.routes).into_iter().flatten();
+        routes
+            .filter_map(|(name, route)| match route {
+                Route::To(callee) => Some((name.clone(), callee.upstream().view()?)),
+                Route::Unavailable(_) => None,
+            })
+            .collect()
     }
 
     pub(crate) fn report(&self) -> Report {

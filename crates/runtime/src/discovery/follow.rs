@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Found, LookupError, Query, Resolver};
+use super::{Found, LookupError, Metrics, Query, Resolver};
 
 /// Shortest and longest time that an answer counts as fresh, whatever its TTL.
 const FRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -55,9 +55,11 @@ struct Shared<T> {
     changed: watch::Sender<()>,
     look: Look,
     derive: Derive<T>,
+    metrics: Metrics,
 }
 
-enum State<T> {
+/// What is known of a name.
+pub(crate) enum State<T> {
     /// Nobody follows the name; what it stood for last.
     Resting(Option<Arc<T>>),
     /// What it stands for.
@@ -83,8 +85,10 @@ impl<T: Send + Sync + 'static> Followed<T> {
     ) -> Self {
         let name = query.to_string();
         let query = Arc::new(query);
+        let metrics = resolver.metrics().clone();
         Self::with(
             name,
+            metrics,
             move || {
                 let (resolver, query) = (resolver.clone(), Arc::clone(&query));
                 Box::pin(async move {
@@ -98,6 +102,7 @@ impl<T: Send + Sync + 'static> Followed<T> {
 
     fn with(
         name: String,
+        metrics: Metrics,
         look: impl Fn() -> BoxFuture<'static, Result<Found, LookupError>> + Send + Sync + 'static,
         derive: impl Fn(Option<&Arc<T>>, &[SocketAddr]) -> Arc<T> + Send + Sync + 'static,
     ) -> Self {
@@ -109,7 +114,13 @@ impl<T: Send + Sync + 'static> Followed<T> {
             changed: watch::Sender::new(()),
             look: Box::new(look),
             derive: Box::new(derive),
+            metrics,
         }))
+    }
+
+    /// What is known, for those who only want to see it: no use of the name.
+    pub(crate) fn state(&self) -> Arc<State<T>> {
+        self.0.state.load_full()
     }
 
     /// What is known; none when somebody has to [`wait`](Self::wait) for it.
@@ -124,6 +135,7 @@ impl<T: Send + Sync + 'static> Followed<T> {
     /// # Errors
     /// Why there is none; at once when that is known already.
     pub(crate) async fn wait(&self) -> Result<Arc<T>, LookupError> {
+        let mut counted = false;
         loop {
             // Before the state is read, or the change in between would be missed.
             let mut changed = self.0.changed.subscribe();
@@ -137,6 +149,9 @@ impl<T: Send + Sync + 'static> Followed<T> {
                     return Err(error.clone());
                 }
                 State::Resting(_) => {}
+            }
+            if !std::mem::replace(&mut counted, true) {
+                self.0.metrics.waited();
             }
             Shared::begin(&self.0);
             if changed.changed().await.is_err() {
@@ -246,7 +261,9 @@ async fn follow<T: Send + Sync + 'static>(shared: Weak<Shared<T>>) {
     let mut unused = Duration::ZERO;
     loop {
         let Some(this) = shared.upgrade() else { return };
+        let begun = Instant::now();
         let looked = (this.look)().await;
+        this.metrics.looked(&looked, begun.elapsed());
         let pause = this.take(looked, &mut trouble);
         // Whoever drops the upstream ends the task at its next turn.
         drop(this);

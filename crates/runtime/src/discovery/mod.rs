@@ -3,17 +3,20 @@
 //! - [`resolver`]: one look at DNS: SRV of the callee's headless Service, else the addresses of its host.
 //! - [`follow`]: keeps looking while a name is used, so that requests find an answer and never wait for one; outlives a
 //!   DNS that is dead.
+//! - [`metrics`]: how long DNS takes, and how many requests had to wait for it.
 //!
 //! Each [`crate::upstream::Upstream`] follows the name of its own target: as many names as there are calls, and what
 //! nobody uses is not looked up.
 
 mod follow;
+mod metrics;
 mod resolver;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(crate) use self::follow::Followed;
+pub(crate) use self::follow::{Followed, State};
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::resolver::{Query, Resolver};
 
 /// Most addresses that are taken from one answer. Beyond it the callee is balanced over a part of its pods.

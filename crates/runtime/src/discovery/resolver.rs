@@ -17,7 +17,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, Record};
 use hickory_resolver::system_conf::read_system_conf;
 
-use super::{Found, LookupError};
+use super::{Found, LookupError, Metrics};
 use crate::Error;
 
 /// Time for the answer to one query. A lost packet costs this, and a call's connect timeout is 1 s by default.
@@ -32,7 +32,10 @@ const MOST_SERVERS: usize = 3;
 /// All servers are asked at the same time and the first that knows counts: one that is dead costs nothing, and an error
 /// of one is not taken for an answer while another may have one. (The library's own pool ends with the first error.)
 #[derive(Debug, Clone)]
-pub(crate) struct Resolver(Arc<[Server]>);
+pub(crate) struct Resolver {
+    servers: Arc<[Server]>,
+    metrics: Metrics,
+}
 
 #[derive(Debug)]
 struct Server(TokioResolver);
@@ -65,20 +68,20 @@ impl fmt::Display for Query {
 }
 
 impl Resolver {
-    /// With `server` alone, or the system's configuration.
+    /// With `server` alone, or the system's configuration. What names cost is counted in `metrics`.
     ///
     /// # Errors
     /// [`Error::Resolver`] when the library refuses the configuration.
-    pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, Error> {
+    pub(crate) fn new(server: Option<SocketAddr>, metrics: Metrics) -> Result<Self, Error> {
         let (config, options) = match server {
             Some(server) => (ResolverConfig::from_name_servers(vec![at(server)]), ResolverOpts::default()),
             None => system(),
         };
-        Self::with(config, options)
+        Self::with(config, options, metrics)
     }
 
     /// With these servers and search list, and limits of our own.
-    fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, Error> {
+    fn with(config: ResolverConfig, mut options: ResolverOpts, metrics: Metrics) -> Result<Self, Error> {
         options.timeout = QUERY_LIMIT;
         options.attempts = QUERY_RETRIES;
         options.ip_strategy =
@@ -93,12 +96,16 @@ impl Resolver {
             builder.build().map(Server)
         };
         let servers: Result<Arc<[_]>, _> = servers.into_iter().take(MOST_SERVERS).map(only).collect();
-        servers.map(Self).map_err(|error| Error::Resolver(error.to_string()))
+        servers.map(|servers| Self { servers, metrics }).map_err(|error| Error::Resolver(error.to_string()))
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// One look, at all servers.
     pub(super) async fn find(&self, query: &Query) -> Result<Found, LookupError> {
-        let mut asked: FuturesUnordered<_> = self.0.iter().map(|server| server.find(query)).collect();
+        let mut asked: FuturesUnordered<_> = self.servers.iter().map(|server| server.find(query)).collect();
         let mut failed = LookupError::Failed("there is no DNS server to ask".to_owned());
         while let Some(answer) = asked.next().await {
             match answer {

@@ -23,7 +23,7 @@ pub(crate) use self::exchange::{Exchange, Own};
 pub(crate) use self::listener::{Guard, ListenerMetrics};
 use self::table::Table;
 pub(crate) use self::table::{Leg, Seen};
-use crate::outbound;
+use crate::{discovery, outbound};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabel {
@@ -77,6 +77,7 @@ pub(crate) struct Metrics {
     spans: Family<ResultLabel, Counter>,
     checks: Family<CheckLabel, Gauge>,
     outbound: outbound::Metrics,
+    discovery: discovery::Metrics,
 }
 
 impl Metrics {
@@ -121,6 +122,8 @@ impl Metrics {
         registry.register("check_up", "1 when the dependency's last check succeeded", checks.clone());
         let outbound = outbound::Metrics::default();
         outbound.register(registry);
+        let discovery = discovery::Metrics::default();
+        discovery.register(registry);
         Arc::new(Self {
             registry: all,
             by_peer,
@@ -137,6 +140,7 @@ impl Metrics {
             spans,
             checks,
             outbound,
+            discovery,
         })
     }
 
@@ -203,6 +207,11 @@ impl Metrics {
     /// What the policies of calls count.
     pub(crate) fn outbound(&self) -> &outbound::Metrics {
         &self.outbound
+    }
+
+    /// What looking up callees costs.
+    pub(crate) fn discovery(&self) -> &discovery::Metrics {
+        &self.discovery
     }
 
     pub(crate) fn draining(&self) {

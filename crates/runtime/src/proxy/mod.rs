@@ -10,6 +10,7 @@
 //! - [`farewell`]: `Connection: close` on every response while draining.
 //! - [`answer`]: a [`Failure`] becomes an RFC 9457 problem, or its counterpart in [`grpc`]; above it nothing fails.
 //! - [`normalize`]: refuses malformed requests, removes hop-by-hop headers both ways, joins upgraded connections.
+//! - [`websocket`]: what passes between those, and how a drain ends it.
 //! - [`inbound`](crate::inbound): who may reach the app, and how many at once.
 //! - [`ask`]: questions of the runtime's own, on the same way as the app's calls.
 //! - [`context`](crate::context): what continues the request being served (Serve), in which calls (Outgoing).
@@ -27,6 +28,7 @@ mod headers;
 mod malformed;
 mod normalize;
 mod observe;
+mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -10,14 +10,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::io::copy_bidirectional;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::deadline::Deadline;
 use super::malformed::check;
-use super::{Body, Failure, headers};
-use crate::drain::Lifecycle;
+use super::{Body, Failure, headers, websocket};
+use crate::drain::{Lifecycle, Phase};
 use crate::outbound::Activity;
 
 #[derive(Debug, Clone)]
@@ -119,15 +118,17 @@ impl Switch {
         let (mut head, body) = response.into_parts();
         headers::set_upgrade(&mut head.headers, protocol);
         // Counted as open, so that a drain gives it its time.
-        lifecycle.open().spawn(async move {
+        let tracker = lifecycle.open().clone();
+        tracker.spawn(async move {
+            let ending = lifecycle.reached(Phase::Finishing);
             match activity {
                 Some(activity) => {
                     tokio::select! {
-                        () = tunnel(client, upstream, Some(&activity)) => {}
+                        () = tunnel(client, upstream, Some(&activity), ending) => {}
                         () = activity.silence() => tracing::debug!("upgraded connection was idle for too long"),
                     }
                 }
-                None => tunnel(client, upstream, None).await,
+                None => tunnel(client, upstream, None, ending).await,
             }
             // It holds what the answer occupies, such as its call's place in the bulkhead.
             drop(body);
@@ -136,8 +137,13 @@ impl Switch {
     }
 }
 
-/// Copies both ways until both ends are done, 8 KiB at a time.
-async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, activity: Option<&Activity>) {
+/// Joins both ends until they are done, or `ending` sends them away.
+async fn tunnel(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    activity: Option<&Activity>,
+    ending: impl Future<Output = ()>,
+) {
     let joined: Result<(Upgraded, Upgraded), hyper::Error> =
         futures::future::try_join(client, upstream).await;
     let (client, upstream) = match joined {
@@ -147,10 +153,10 @@ async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, activity: Option<&Activi
             return;
         }
     };
-    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+    let (client, upstream) = (TokioIo::new(client), TokioIo::new(upstream));
     let copied = match activity {
-        Some(activity) => copy_bidirectional(&mut activity.of(client), &mut activity.of(upstream)).await,
-        None => copy_bidirectional(&mut client, &mut upstream).await,
+        Some(activity) => websocket::join(activity.of(client), activity.of(upstream), ending).await,
+        None => websocket::join(client, upstream, ending).await,
     };
     if let Err(error) = copied {
         tracing::debug!(%error, "upgraded connection ended");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Avoid;
 use super::health::{Admission, Health};
 use super::peer::Peer;
+use super::view::Endpoint;
 
 /// Latencies below a factor of two and one millisecond of each other are the same, in microseconds.
 const SLOWER_BY: u64 = 1_000;
@@ -39,6 +40,11 @@ impl Set {
         };
         let peers = addresses.iter().map(|address| kept(*address).unwrap_or_else(|| make(*address)));
         Arc::new(Self { peers: peers.collect() })
+    }
+
+    /// For those who look on.
+    pub(super) fn view(&self) -> Vec<Endpoint> {
+        self.peers.iter().map(|peer| Endpoint::of(peer)).collect()
     }
 
     /// Their health, for comparison.

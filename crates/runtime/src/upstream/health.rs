@@ -50,6 +50,21 @@ struct Ejection {
     count: u32,
     /// When the running one ends, or the last one ended.
     until: Option<Instant>,
+    /// What the last one was for.
+    reason: &'static str,
+}
+
+/// An ejection, for those who look on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ejected {
+    /// `NoAnswer` or `ServerErrors`.
+    pub(super) reason: &'static str,
+    /// Until a probe is let through.
+    pub(super) left: Duration,
+    /// Whether the probe is under way.
+    pub(super) probing: bool,
+    /// How often in a row, less what is forgiven.
+    pub(super) times: u32,
 }
 
 /// Whether a peer may be picked.
@@ -92,6 +107,16 @@ impl Health {
         self.state.load(Ordering::Relaxed) != IN
     }
 
+    /// Why it is ejected and for how long, if it is.
+    pub(super) fn ejected(&self) -> Option<Ejected> {
+        let state = self.state.load(Ordering::Relaxed);
+        (state != IN).then(|| {
+            let Ejection { count, until, reason } = *self.ejection();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            Ejected { reason, left: left.unwrap_or_default(), probing: state == PROBED, times: count }
+        })
+    }
+
     /// Takes note of a request's outcome. `all` are the origin's peers, this one included. Returns for how long the peer
     /// is ejected when it is so because of this very outcome.
     pub(super) fn note<'a, I>(&self, verdict: Verdict, all: impl Fn() -> I) -> Option<Duration>
@@ -102,7 +127,7 @@ impl Health {
             (IN, Verdict::Well) => self.recover(),
             (IN, Verdict::Failing | Verdict::Silent) => return self.blame(verdict, all),
             (PROBED, Verdict::Well) => self.readmit(),
-            (PROBED, Verdict::Failing | Verdict::Silent) => return Some(self.eject()),
+            (PROBED, Verdict::Failing | Verdict::Silent) => return Some(self.eject(verdict)),
             // The next request is the probe then: `until` has passed.
             (PROBED, Verdict::Nothing) => self.state.store(OUT, Ordering::Relaxed),
             // An answer to what was sent before the ejection.
@@ -129,7 +154,7 @@ impl Health {
     where
         I: Iterator<Item = &'a Self>,
     {
-        (self.is_suspect(verdict, all()) && may_eject(all())).then(|| self.eject())
+        (self.is_suspect(verdict, all()) && may_eject(all())).then(|| self.eject(verdict))
     }
 
     /// Counts one failure; whether it was one too many.
@@ -148,14 +173,15 @@ impl Health {
         u64::from(errors) > sum.checked_div(count).unwrap_or_default() + u64::from(WORSE_BY)
     }
 
-    fn eject(&self) -> Duration {
+    fn eject(&self, verdict: Verdict) -> Duration {
         let now = Instant::now();
         let mut ejection = self.ejection();
         let well_for = ejection.until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
         let forgiven = well_for.as_secs() / FORGIVEN_AFTER.as_secs();
         let count = ejection.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
         let lasts = EJECTION.0.saturating_mul(2_u32.saturating_pow(count.min(8))).min(EJECTION.1);
-        *ejection = Ejection { count: count.saturating_add(1), until: Some(now + lasts) };
+        let reason = if verdict == Verdict::Silent { "NoAnswer" } else { "ServerErrors" };
+        *ejection = Ejection { count: count.saturating_add(1), until: Some(now + lasts), reason };
         self.state.store(OUT, Ordering::Relaxed);
         lasts
     }

@@ -127,6 +127,11 @@ impl Pool {
         }
     }
 
+    /// Connections that wait for a request.
+    pub(super) fn idle(&self) -> usize {
+        self.lock().stack.len()
+    }
+
     /// Closes what has idled too long; returns whether anything is left.
     fn expire(&self) -> bool {
         let mut idle = self.lock();

@@ -194,6 +194,11 @@ impl Channel {
         Ok(Connection { sender, streams: AtomicUsize::new(0), permitted })
     }
 
+    /// Connections that take requests.
+    pub(super) fn open(&self) -> usize {
+        self.lock().iter().filter(|connection| !connection.sender.is_closed()).count()
+    }
+
     /// Its connection takes no more requests, though it has not ended.
     fn discard(&self, stream: &Stream) {
         self.lock().retain(|connection| !Arc::ptr_eq(connection, &stream.0));

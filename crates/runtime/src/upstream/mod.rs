@@ -10,6 +10,7 @@
 //! - [`health`]: which ones not: outlier detection. [`attempt`] tells it what came of each request.
 //! - [`peer`]: one address with its connections. A request leaves with the HTTP version it came with, so that an app
 //!   sees what its client speaks: HTTP/1.1 over a pool ([`http1`]), HTTP/2 over a shared connection ([`http2`]).
+//! - [`view`]: all of that for those who look on.
 //!
 //! Nothing is retried here. What looks like it is not: a connection that could not be made, or that the peer closed
 //! before a byte of the request was written, is replaced, for any method.
@@ -24,6 +25,7 @@ mod peer;
 mod pods;
 mod sent;
 mod tls;
+mod view;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,6 +45,7 @@ pub(crate) use self::peer::InFlight;
 use self::peer::Peer;
 use self::pods::Pods;
 pub(crate) use self::tls::{Alpn, Tls};
+pub(crate) use self::view::Endpoints;
 use crate::discovery::Resolver;
 use crate::proxy::{Body, Failure};
 
@@ -160,6 +163,13 @@ impl Upstream {
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Its endpoints as they are now; none of the app, which has but one.
+    pub(crate) fn view(&self) -> Option<Endpoints> {
+        let Way::Callee(pods) = &self.way else { return None };
+        let (discovery, error, endpoints) = pods.view();
+        Some(Endpoints { target: self.origin.to_string(), discovery, error, endpoints })
     }
 
     /// Sends `request` as `how` says and returns the head of the answer; bodies stream.

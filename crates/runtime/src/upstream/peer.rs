@@ -68,6 +68,11 @@ impl Peer {
         self.latency.load(Ordering::Relaxed)
     }
 
+    /// Open ones: of HTTP/1.1 those that idle, of HTTP/2 all.
+    pub(super) fn connections(&self) -> (usize, usize) {
+        (self.http1.idle(), self.http2.open())
+    }
+
     // Measurements that race overwrite one another, which costs an average nothing.
     pub(super) fn measure(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX));

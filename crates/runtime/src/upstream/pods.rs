@@ -18,7 +18,8 @@ use super::balance::Set;
 use super::connect::Connectors;
 use super::peer::{Peer, Undelivered};
 use super::sent::Sent;
-use crate::discovery::{Followed, LookupError, Query, Resolver};
+use super::view::{Discovery, Endpoint};
+use crate::discovery::{Followed, LookupError, Query, Resolver, State};
 use crate::proxy::{Body, Failure};
 
 /// Most peers to which one request tries to connect.
@@ -80,6 +81,21 @@ impl Pods {
                 _ => return Err(failure),
             }
             tries += 1;
+        }
+    }
+
+    /// For those who look on: where the addresses come from, why there are none, and what is known of each.
+    pub(super) fn view(&self) -> (Discovery, Option<String>, Vec<Endpoint>) {
+        let followed = match &self.peers {
+            Peers::Fixed(set) => return (Discovery::Fixed, None, set.view()),
+            Peers::Named(followed) => followed.state(),
+        };
+        match &*followed {
+            State::Known(set) => (Discovery::Known, None, set.view()),
+            State::Resting(last) => {
+                (Discovery::Resting, None, last.as_ref().map(|set| set.view()).unwrap_or_default())
+            }
+            State::Unknown(error) => (Discovery::Unknown, Some(error.to_string()), Vec::new()),
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::discovery::Metrics;
 use crate::proxy::Processed;
 
 fn callee(scheme: Scheme, host: &str, port: u16) -> Origin {
@@ -18,7 +19,7 @@ fn addressed(origin: Origin, version: Version, uri: &str, host: Option<&str>) ->
         request = request.header(HOST, host);
     }
     let mut request = request.body(Body::empty()).unwrap();
-    Upstream::new(origin, Tls::new(None).unwrap(), Resolver::new(None).unwrap())
+    Upstream::new(origin, Tls::new(None).unwrap(), Resolver::new(None, Metrics::default()).unwrap())
         .address(&mut request)
         .unwrap();
     request
@@ -58,7 +59,7 @@ fn the_app_sees_the_clients_host() {
 
 fn upstream(address: SocketAddr) -> Upstream {
     let origin = callee(Scheme::Http, &address.ip().to_string(), address.port());
-    Upstream::new(origin, Tls::new(None).unwrap(), Resolver::new(None).unwrap())
+    Upstream::new(origin, Tls::new(None).unwrap(), Resolver::new(None, Metrics::default()).unwrap())
 }
 
 fn post(version: Version) -> Request<Body> {

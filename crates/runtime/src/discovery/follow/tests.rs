@@ -38,7 +38,9 @@ impl Script {
                 script.answer.lock().unwrap().clone()
             })
         };
-        Followed::with("iam".to_owned(), look, |_, addresses| Arc::new(addresses.to_vec()))
+        Followed::with("iam".to_owned(), Metrics::default(), look, |_, addresses| {
+            Arc::new(addresses.to_vec())
+        })
     }
 }
 

@@ -23,7 +23,7 @@ fn resolver(servers: &[&Dns]) -> Resolver {
     let (config, options) = parse_resolv_conf(RESOLV_CONF).unwrap();
     let (domain, search, _) = searched(config).into_parts();
     let servers = servers.iter().map(|dns| at(dns.address)).collect();
-    Resolver::with(ResolverConfig::from_parts(domain, search, servers), options).unwrap()
+    Resolver::with(ResolverConfig::from_parts(domain, search, servers), options, Metrics::default()).unwrap()
 }
 
 async fn find(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, LookupError> {
