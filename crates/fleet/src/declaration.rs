@@ -1,5 +1,6 @@
 //! What the others can see of one service: the projection of its spec that the graph is made of.
 
+use crate::claims::Claims;
 use crate::consent::Access;
 use crate::key::ServiceKey;
 use goodgo_api::types::ServiceName;
@@ -24,6 +25,8 @@ pub struct Declaration {
     pub subscribes: BTreeSet<String>,
     /// Whether it is reached from outside.
     pub gateway: bool,
+    /// What it claims at the gateway.
+    pub claims: Claims,
 }
 
 /// How a service proves to its callees who it is.
@@ -81,6 +84,7 @@ impl Declaration {
                 .map(|events| events.subscribes.iter().map(|subscribe| subscribe.topic.0.clone()).collect())
                 .unwrap_or_default(),
             gateway: spec.gateway.is_some(),
+            claims: Claims::of(service),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What one service sees of the others: the input of rendering and of the status.
 
+use crate::claims::Claim;
 use crate::consent::Refusal;
 use crate::declaration::{Endpoint, Identity};
 use crate::key::ServiceKey;
@@ -14,6 +15,8 @@ pub struct FleetView {
     pub callers: BTreeMap<ServiceKey, Identity>,
     /// Services that declare a call to it and are not, with the reason.
     pub refused: BTreeMap<ServiceKey, Refusal>,
+    /// What it claims at the gateway and another service holds, with the holder.
+    pub lost: BTreeMap<Claim, ServiceKey>,
 }
 
 /// One declared call.
