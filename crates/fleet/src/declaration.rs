@@ -1,5 +1,6 @@
 //! What the others can see of one service: the projection of its spec that the graph is made of.
 
+use crate::claims::Claims;
 use crate::consent::Access;
 use crate::key::ServiceKey;
 use crate::topics::{Publication, Subscription, publications, subscriptions};
@@ -25,6 +26,8 @@ pub struct Declaration {
     pub subscribes: BTreeMap<String, Subscription>,
     /// Whether it is reached from outside.
     pub gateway: bool,
+    /// What it claims at the gateway.
+    pub claims: Claims,
 }
 
 /// How a service proves to its callees who it is.
@@ -77,6 +80,7 @@ impl Declaration {
             publishes: publications(service),
             subscribes: subscriptions(service),
             gateway: spec.gateway.is_some(),
+            claims: Claims::of(service),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The index: declarations by service, and who calls whom backwards.
 
+use crate::claims::{self, Claim, Claimants};
 use crate::consent::Refusal;
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
@@ -15,6 +16,8 @@ pub struct Fleet {
     /// index that grew and shrank equals one built from scratch.
     callers: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
     topics: Topics,
+    /// Who declares what at the gateway.
+    claimants: Claimants,
 }
 
 impl Fleet {
@@ -51,15 +54,19 @@ impl Fleet {
         self.services.get(key)
     }
 
-    /// The services of the fleet that call `key`, are called by it or declare a topic that it declares, accepted or not.
+    /// The services of the fleet that call `key` or are called by it, accepted or not, or that declare a topic or a claim at
+    /// the gateway which it declares too.
     #[must_use]
     pub fn neighbours(&self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
         let callers = self.callers.get(key).into_iter().flatten();
         let declaration = self.services.get(key);
         let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
+        let claims = declaration.into_iter().flat_map(|declaration| &declaration.claims.declared);
+        let rivals = claims.filter_map(|claim| self.claimants.get(claim)).flatten();
         callers
             .chain(callees)
             .chain(self.topics.sharing(declaration))
+            .chain(rivals)
             .filter(|other| *other != key && self.services.contains_key(other))
             .cloned()
             .collect()
@@ -80,7 +87,8 @@ impl Fleet {
             })
             .collect();
         let topics = self.topics.view(key, declaration, &self.services);
-        let mut view = FleetView { calls, topics, ..FleetView::default() };
+        let lost = self.lost(key, declaration);
+        let mut view = FleetView { calls, topics, lost, ..FleetView::default() };
         for caller in self.callers.get(key).into_iter().flatten().filter(|caller| *caller != key) {
             let Some(calling) = self.services.get(caller) else { continue };
             match declaration.refusal(key, caller, calling) {
@@ -121,6 +129,29 @@ impl Fleet {
         None
     }
 
+    /// What `key` claims and another service holds.
+    fn lost(&self, key: &ServiceKey, declaration: &Declaration) -> BTreeMap<Claim, ServiceKey> {
+        let claims = declaration.claims.declared.iter();
+        let lost = claims.filter_map(|claim| {
+            let holder = self.holder(claim, key, Some(declaration))?;
+            (holder != key).then(|| (claim.clone(), holder.clone()))
+        });
+        lost.collect()
+    }
+
+    /// Who holds `claim` while `key` declares `own`.
+    fn holder<'a>(
+        &'a self,
+        claim: &str,
+        key: &'a ServiceKey,
+        own: Option<&'a Declaration>,
+    ) -> Option<&'a ServiceKey> {
+        let claimants = self.claimants.get(claim).into_iter().flatten().filter(|other| *other != key);
+        let others = claimants.filter_map(|other| Some((other, self.services.get(other)?)));
+        let own = own.filter(|own| own.claims.declared.contains(claim)).map(|own| (key, own));
+        claims::holder(claim, others.chain(own))
+    }
+
     fn call(&self, caller: &ServiceKey, calling: &Declaration, callee: &ServiceKey) -> CallState {
         if caller == callee {
             return CallState::SelfCall;
@@ -136,7 +167,7 @@ impl Fleet {
 
     /// `key` becomes `new`; who sees something else now?
     fn change(&mut self, key: &ServiceKey, new: Option<&Declaration>) -> BTreeSet<ServiceKey> {
-        let old = self.services.get(&key).cloned();
+        let old = self.services.get(key).cloned();
         let mut affected = self.affected(key, old.as_ref(), new);
 
         let before = self.topics.seen(old.as_ref(), new, &self.services);
@@ -152,7 +183,7 @@ impl Fleet {
         affected
     }
 
-    /// Who sees another caller or callee when `key` becomes `new`; called before it does.
+    /// Who sees another caller, callee or claim when `key` becomes `new`; called before it does.
     fn affected(
         &mut self,
         key: &ServiceKey,
@@ -160,6 +191,7 @@ impl Fleet {
         new: Option<&Declaration>,
     ) -> BTreeSet<ServiceKey> {
         let mut changed = self.move_calls(key, old, new);
+        changed.extend(self.move_claims(key, old, new));
         changed.extend(self.seen_as_other(key, old, new));
         let callers = self.callers.get(key).into_iter().flatten();
         let sees_other = |caller: &&ServiceKey| {
@@ -170,6 +202,23 @@ impl Fleet {
         changed.remove(key);
         changed.retain(|other| self.services.contains_key(other));
         changed
+    }
+
+    /// Moves the claims of `key`, and returns those for whom one of them has another holder now.
+    fn move_claims(
+        &mut self,
+        key: &ServiceKey,
+        old: Option<&Declaration>,
+        new: Option<&Declaration>,
+    ) -> BTreeSet<ServiceKey> {
+        let sides = [old, new];
+        let claims: BTreeSet<&Claim> =
+            sides.iter().flatten().flat_map(|side| &side.claims.declared).collect();
+        let moved =
+            claims.into_iter().filter(|claim| self.holder(claim, key, old) != self.holder(claim, key, new));
+        let rivals = moved.filter_map(|claim| self.claimants.get(claim)).flatten().cloned().collect();
+        claims::update(&mut self.claimants, key, old, new);
+        rivals
     }
 
     /// The callees to which `key` is somebody else when it becomes `new`: it has another identity, or

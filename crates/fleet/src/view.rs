@@ -1,5 +1,6 @@
 //! What one service sees of the others: the input of rendering and of the status.
 
+use crate::claims::Claim;
 use crate::consent::Refusal;
 use crate::declaration::{Endpoint, Identity};
 use crate::key::ServiceKey;
@@ -17,6 +18,8 @@ pub struct FleetView {
     pub refused: BTreeMap<ServiceKey, Refusal>,
     /// Its declared topics.
     pub topics: TopicsView,
+    /// What it claims at the gateway and another service holds, with the holder.
+    pub lost: BTreeMap<Claim, ServiceKey>,
 }
 
 /// One declared call.

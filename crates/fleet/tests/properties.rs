@@ -4,8 +4,8 @@
 use goodgo_api::Protocol;
 use goodgo_api::workload::PortProtocol;
 use goodgo_fleet::{
-    Access, AdditionalPort, CallState, Declaration, Endpoint, Fleet, Identity, Namespaces, Publication,
-    ServiceKey, Subscription, TopicRight, TopicState,
+    Access, AdditionalPort, CallState, Claims, Declaration, Endpoint, Fleet, Identity, Namespaces,
+    Publication, ServiceKey, Subscription, TopicRight, TopicState,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,19 +55,25 @@ fn subscription() -> impl Strategy<Value = Subscription> {
     any::<bool>().prop_map(|ordered| Subscription { ordered })
 }
 
+fn claims() -> impl Strategy<Value = Claims> {
+    let some = || prop::collection::btree_set("[xyz]", 0..3);
+    (some(), some(), 0..3_i64).prop_map(|(declared, held, created)| Claims { declared, held, created })
+}
+
 fn declaration() -> impl Strategy<Value = Declaration> {
     let calls = prop::collection::btree_map("[tuvw]", key(), 0..4);
     let publishes = prop::collection::btree_map("[xyz]", publication(), 0..2);
     let subscribes = prop::collection::btree_map("[xyz]", subscription(), 0..2);
-    (calls, access(), endpoint(), identity(), publishes, subscribes, any::<bool>()).prop_map(
-        |(calls, access, endpoint, identity, publishes, subscribes, gateway)| Declaration {
+    (calls, access(), endpoint(), identity(), publishes, subscribes, claims()).prop_map(
+        |(calls, access, endpoint, identity, publishes, subscribes, claims)| Declaration {
             calls,
             access,
             endpoint,
             identity,
             publishes,
             subscribes,
-            gateway,
+            gateway: !claims.declared.is_empty(),
+            claims,
         },
     )
 }
@@ -182,6 +188,49 @@ proptest! {
             prop_assert_eq!(&returned, &differ);
             prop_assert!(returned.is_subset(&fleet.neighbours(&key)) || before.contains_key(&key));
         }
+    }
+
+    #[test]
+    fn each_claim_has_one_holder_whom_everybody_names(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            apply(&mut fleet, &key, change);
+        }
+        let views = views(&fleet);
+        for claim in ["x", "y", "z"] {
+            let declares = |key: &&ServiceKey| fleet.get(key).unwrap().claims.declared.contains(claim);
+            let claimants: Vec<_> = fleet.keys().filter(declares).collect();
+            let holders: Vec<_> =
+                claimants.iter().filter(|key| !views[**key].lost.contains_key(claim)).collect();
+            prop_assert_eq!(holders.len(), claimants.len().min(1));
+            for key in &claimants {
+                prop_assert!(views[*key].lost.get(claim).is_none_or(|named| *named == **holders[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn who_holds_a_claim_keeps_it_whoever_comes(
+        holder in declaration(), changes in changes(), name in key(), renewed in declaration(),
+    ) {
+        let mut fleet = Fleet::default();
+        let mut holder = holder;
+        holder.claims.declared = BTreeSet::from(["x".to_owned()]);
+        holder.claims.held = holder.claims.declared.clone();
+        apply(&mut fleet, &name, Some(holder.clone()));
+        for (key, change) in changes.into_iter().filter(|(key, _)| *key != name) {
+            // What anybody writes into another's spec; only the operator writes what is held.
+            let change = change.map(|mut change| {
+                change.claims.held.remove("x");
+                change
+            });
+            apply(&mut fleet, &key, change);
+            prop_assert!(!fleet.view(&name).lost.contains_key("x"));
+        }
+        // Its own changes don't cost it the claim either.
+        let claims = Claims { created: renewed.claims.created, ..holder.claims };
+        apply(&mut fleet, &name, Some(Declaration { claims, ..renewed }));
+        prop_assert!(!fleet.view(&name).lost.contains_key("x"));
     }
 
     #[test]

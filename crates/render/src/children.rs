@@ -1,6 +1,10 @@
 //! The result of rendering: one field per kind, so that a kind can't be forgotten, and one order to apply them in.
 
 use crate::error::RenderError;
+use crate::traefik::{
+    CERT_MANAGER, CERT_MANAGER_VERSION, Certificate, IngressRoute, Middleware, ServersTransport, TRAEFIK,
+    TRAEFIK_VERSION,
+};
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -32,6 +36,14 @@ pub struct Children {
     pub horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
     /// How many pods a voluntary disruption may take.
     pub pod_disruption_budget: Option<PodDisruptionBudget>,
+    /// The certificate of its hosts, where cert-manager makes it.
+    pub certificate: Option<Certificate>,
+    /// Steps that Traefik takes with requests of its routes.
+    pub middlewares: Vec<Middleware>,
+    /// How Traefik connects to its pods.
+    pub servers_transports: Vec<ServersTransport>,
+    /// What Traefik routes to it.
+    pub ingress_routes: Vec<IngressRoute>,
     /// Pods to begin with where an autoscaler owns the number: written once, by the second field manager
     /// ([`goodgo_api::INITIAL_REPLICAS_MANAGER`]), at creation and when scaling is switched on. `None`: the Deployment
     /// carries `replicas` itself.
@@ -52,11 +64,15 @@ pub enum ChildKind {
     Deployment,
     HorizontalPodAutoscaler,
     PodDisruptionBudget,
+    Certificate,
+    Middleware,
+    ServersTransport,
+    IngressRoute,
 }
 
 impl ChildKind {
     /// Every kind, in the order in which children are applied.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceAccount,
         Self::NetworkPolicy,
         Self::ConfigMap,
@@ -65,7 +81,17 @@ impl ChildKind {
         Self::Deployment,
         Self::HorizontalPodAutoscaler,
         Self::PodDisruptionBudget,
+        Self::Certificate,
+        Self::Middleware,
+        Self::ServersTransport,
+        Self::IngressRoute,
     ];
+
+    /// Whether Kubernetes itself serves it: others are there only once somebody has installed their definition.
+    #[must_use]
+    pub const fn is_built_in(self) -> bool {
+        !matches!(self, Self::Certificate | Self::Middleware | Self::ServersTransport | Self::IngressRoute)
+    }
 
     /// `kind` of the objects.
     #[must_use]
@@ -79,6 +105,10 @@ impl ChildKind {
             Self::Deployment => Deployment::KIND,
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::KIND,
             Self::PodDisruptionBudget => PodDisruptionBudget::KIND,
+            Self::Certificate => "Certificate",
+            Self::Middleware => "Middleware",
+            Self::ServersTransport => "ServersTransport",
+            Self::IngressRoute => "IngressRoute",
         }
     }
 
@@ -94,6 +124,8 @@ impl ChildKind {
             Self::Deployment => Deployment::GROUP,
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::GROUP,
             Self::PodDisruptionBudget => PodDisruptionBudget::GROUP,
+            Self::Certificate => CERT_MANAGER,
+            Self::Middleware | Self::ServersTransport | Self::IngressRoute => TRAEFIK,
         }
     }
 
@@ -109,6 +141,8 @@ impl ChildKind {
             Self::Deployment => Deployment::VERSION,
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::VERSION,
             Self::PodDisruptionBudget => PodDisruptionBudget::VERSION,
+            Self::Certificate => CERT_MANAGER_VERSION,
+            Self::Middleware | Self::ServersTransport | Self::IngressRoute => TRAEFIK_VERSION,
         }
     }
 
@@ -124,6 +158,10 @@ impl ChildKind {
             Self::Deployment => Deployment::URL_PATH_SEGMENT,
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::URL_PATH_SEGMENT,
             Self::PodDisruptionBudget => PodDisruptionBudget::URL_PATH_SEGMENT,
+            Self::Certificate => "certificates",
+            Self::Middleware => "middlewares",
+            Self::ServersTransport => "serverstransports",
+            Self::IngressRoute => "ingressroutes",
         }
     }
 }
@@ -162,10 +200,14 @@ impl Children {
             deployment,
             horizontal_pod_autoscaler,
             pod_disruption_budget,
+            certificate,
+            middlewares,
+            servers_transports,
+            ingress_routes,
             initial_replicas: _,
             config_revision: _,
         } = self;
-        let objects = [
+        let mut objects = vec![
             child(ChildKind::ServiceAccount, service_account.as_ref())?,
             child(ChildKind::NetworkPolicy, network_policy.as_ref())?,
             child(ChildKind::ConfigMap, config_map.as_ref())?,
@@ -175,7 +217,17 @@ impl Children {
             child(ChildKind::Deployment, deployment.as_ref())?,
             child(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler.as_ref())?,
             child(ChildKind::PodDisruptionBudget, pod_disruption_budget.as_ref())?,
+            child(ChildKind::Certificate, certificate.as_ref())?,
         ];
+        for middleware in middlewares {
+            objects.push(child(ChildKind::Middleware, Some(middleware))?);
+        }
+        for transport in servers_transports {
+            objects.push(child(ChildKind::ServersTransport, Some(transport))?);
+        }
+        for routes in ingress_routes {
+            objects.push(child(ChildKind::IngressRoute, Some(routes))?);
+        }
         Ok(objects.into_iter().flatten().collect())
     }
 }

@@ -8,14 +8,18 @@
 //! the API server's answer equals what was sent and a no-op can be found without asking it.
 
 mod calls;
+mod certificate;
 mod children;
 mod config_map;
 mod deployment;
+mod edge;
 mod error;
 mod hash;
 mod headless_service;
 mod horizontal_pod_autoscaler;
+mod ingress_route;
 pub mod labels;
+mod middleware;
 mod migration_job;
 mod names;
 mod network_policy;
@@ -26,8 +30,10 @@ mod pod_disruption_budget;
 mod quantity;
 mod render;
 mod runtime_config;
+mod servers_transport;
 mod service;
 mod service_account;
+pub mod traefik;
 mod validate;
 
 pub use children::{Child, ChildKind, Children};

@@ -4,6 +4,7 @@
 //! and the Deployment carry the plain name, for DNS and for `kubectl rollout restart deployment/NAME`; kinds are separate
 //! name spaces.
 
+use crate::hash::short_hash;
 use goodgo_api::types::ServiceName;
 use goodgo_fleet::own_service_account;
 use std::fmt;
@@ -50,6 +51,8 @@ pub struct Names {
     pub horizontal_pod_autoscaler: ChildName,
     /// The PodDisruptionBudget.
     pub pod_disruption_budget: ChildName,
+    /// The Certificate, and the Secret that cert-manager puts it into.
+    pub certificate: ChildName,
 }
 
 impl Names {
@@ -65,7 +68,24 @@ impl Names {
             network_policy: part("policy"),
             horizontal_pod_autoscaler: part("hpa"),
             pod_disruption_budget: part("pdb"),
+            certificate: part("tls"),
         }
+    }
+
+    /// Name of an object that stands beside the routes of the gateway, `part` of at most 21 characters without `--`.
+    pub(crate) fn at_gateway(&self, part: &str) -> ChildName {
+        ChildName(format!("{}--{part}", self.service))
+    }
+
+    /// Name of an object of one route, `part` of at most 11 characters. Where the names are too long together a hash
+    /// stands for the route's, with a digit first, which no route's name has.
+    pub(crate) fn of_route(&self, route: &str, part: &str) -> ChildName {
+        let plain = format!("{}--{route}--{part}", self.service);
+        if plain.len() <= 63 {
+            return ChildName(plain);
+        }
+        let hash = short_hash(route.as_bytes());
+        ChildName(format!("{}--0{}--{part}", self.service, hash.get(1..).unwrap_or_default()))
     }
 
     /// Name of the Job for a pod template with this hash (8 hex digits).

@@ -14,11 +14,9 @@ use goodgo_fleet::FleetView;
 pub enum Part {
     /// Publishing and subscribing.
     Events,
-    /// Routes that the pods serve at their gateway port, while no gateway leads there.
-    Route,
-    /// Routes that the pods keep closed, because the gateway should authenticate and none does.
+    /// Routes that everybody is refused at, because the gateway should authenticate and doesn't.
     ClosedRoute,
-    /// What only a gateway would do: settings of routes, and whole routes where the pods have no port for them.
+    /// Settings of routes that Traefik has no field for.
     Gateway,
     /// The canary.
     Canary,
@@ -63,7 +61,6 @@ pub fn not_active(
     let collected = platform.tracing.is_some();
     let groups = [
         (Part::Events, events(spec)),
-        (Part::Route, gateway::open(service)),
         (Part::ClosedRoute, gateway::closed(service)),
         (Part::Gateway, gateway::unheeded(service)),
         (Part::Canary, when(spec.canary.is_some(), "spec.canary")),
@@ -93,7 +90,7 @@ fn when(declared: bool, field: &str) -> Vec<String> {
 /// What only the runtime does, where it is off or does not stand before the app.
 fn without_runtime(service: &ValidatedService, platform: &PlatformConfig) -> Vec<String> {
     let spec = service.spec();
-    let mut fields = Vec::new();
+    let mut fields = gateway::without_runtime(service);
     if !service.runtime_on_port() {
         let keys = spec.access.as_ref().is_some_and(|access| access.keys.is_some());
         fields.extend(when(keys, "spec.access.keys"));

@@ -123,16 +123,10 @@ impl PlatformConfig {
     /// Paths of what is set and not acted on by this version; a value that equals its default is not named.
     #[must_use]
     pub fn not_acted_on(&self) -> Vec<&'static str> {
-        let defaults = GatewayConfig::default();
-        let GatewayConfig { pods: _, domains, entry_points, default_issuer } = &self.gateway;
         let security = |kafka: &KafkaConfig| kafka.security != KafkaSecurity::default();
         let fields = [
-            ("gateway.domains[].entryPoints", domains.iter().any(|domain| !domain.entry_points.is_empty())),
-            ("gateway.entryPoints", *entry_points != defaults.entry_points),
-            ("gateway.defaultIssuer", default_issuer.is_some()),
             ("kafka.topicPrefix", self.kafka.as_ref().is_some_and(|kafka| !kafka.topic_prefix.is_empty())),
             ("kafka.security", self.kafka.as_ref().is_some_and(security)),
-            ("rateLimitStore", self.rate_limit_store.is_some()),
             ("mesh", self.mesh != Mesh::default()),
         ];
         fields.into_iter().filter(|(_, set)| *set).map(|(path, _)| path).collect()
@@ -182,8 +176,23 @@ impl PlatformConfig {
             ),
             (
                 "kafka.bootstrap",
-                self.kafka.as_ref().is_some_and(|kafka| !are_brokers(&kafka.bootstrap)),
+                self.kafka.as_ref().is_some_and(|kafka| !are_addresses(&kafka.bootstrap)),
                 "name one or more brokers, each as host:port",
+            ),
+            (
+                "gateway.entryPoints",
+                self.gateway.entry_points.is_empty(),
+                "name at least one entry point of the gateway, such as websecure",
+            ),
+            (
+                "gateway.plainEntryPoints",
+                self.gateway.plain_entry_points.is_empty() && self.profile().tls == GatewayTls::Off,
+                "name at least one entry point without TLS, such as web: hosts have none in this environment",
+            ),
+            (
+                "rateLimitStore.endpoints",
+                self.rate_limit_store.as_ref().is_some_and(|store| !are_addresses(&store.endpoints)),
+                "name one or more nodes, each as host:port",
             ),
             ("runtimeImage", self.runtime_image.is_empty(), "name the runtime's image"),
             ("dns.ports", self.dns.ports.is_empty(), "name at least one port, such as 53"),
@@ -214,8 +223,8 @@ fn is_cluster_id(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(legal)
 }
 
-fn are_brokers(bootstrap: &[String]) -> bool {
-    !bootstrap.is_empty() && bootstrap.iter().all(|broker| broker.contains(':') && is_authority(broker))
+fn are_addresses(list: &[String]) -> bool {
+    !list.is_empty() && list.iter().all(|address| address.contains(':') && is_authority(address))
 }
 
 pub(crate) fn is_cidr(text: &str) -> bool {
@@ -261,19 +270,10 @@ mod tests {
     #[test]
     fn what_is_set_for_a_later_version_is_named() {
         assert_eq!(PlatformConfig::default().not_acted_on(), [""; 0]);
-        let text = "mesh: linkerd\nrateLimitStore: {endpoints: ['redis:6379']}\n\
-                    kafka: {bootstrap: ['kafka:9092'], brokers: {}, topicPrefix: test., security: {tls: true}}\n\
-                    gateway: {entryPoints: [web], defaultIssuer: ca, domains: [{domain: a.example, entryPoints: [web]}]}";
+        let text = "mesh: linkerd\n\
+                    kafka: {bootstrap: ['kafka:9092'], brokers: {}, topicPrefix: test., security: {tls: true}}";
         let platform: PlatformConfig = serde_saphyr::from_str(text).unwrap();
-        let expected = [
-            "gateway.domains[].entryPoints",
-            "gateway.entryPoints",
-            "gateway.defaultIssuer",
-            "kafka.topicPrefix",
-            "kafka.security",
-            "rateLimitStore",
-            "mesh",
-        ];
+        let expected = ["kafka.topicPrefix", "kafka.security", "mesh"];
         assert_eq!(platform.not_acted_on(), expected);
     }
 

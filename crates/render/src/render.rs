@@ -1,12 +1,17 @@
 //! All children of one service, each from its own file.
 
+use crate::certificate::certificate;
 use crate::config_map::config_map;
 use crate::deployment::{deployment, initial_replicas};
+use crate::edge::Edge;
 use crate::headless_service::headless_service;
 use crate::horizontal_pod_autoscaler::horizontal_pod_autoscaler;
+use crate::ingress_route::ingress_routes;
+use crate::middleware::middlewares;
 use crate::migration_job::migration_job;
 use crate::network_policy::network_policy;
 use crate::pod_disruption_budget::pod_disruption_budget;
+use crate::servers_transport::servers_transports;
 use crate::service_account::service_account;
 use crate::{Children, PlatformConfig, RenderError, ValidatedService};
 use goodgo_fleet::FleetView;
@@ -24,6 +29,8 @@ pub fn render(
 ) -> Result<Children, RenderError> {
     let deployment = deployment(service, fleet, platform);
     let (config_map, config_revision) = config_map(service, fleet, platform, issuers)?.unzip();
+    let edge = Edge::of(service, fleet, platform);
+    let edge = edge.as_ref();
     Ok(Children {
         service_account: service_account(service),
         network_policy: network_policy(service, fleet, platform),
@@ -34,6 +41,10 @@ pub fn render(
         deployment,
         horizontal_pod_autoscaler: horizontal_pod_autoscaler(service, platform),
         pod_disruption_budget: pod_disruption_budget(service, platform),
+        certificate: certificate(edge),
+        middlewares: middlewares(edge),
+        servers_transports: servers_transports(edge),
+        ingress_routes: ingress_routes(edge),
         initial_replicas: initial_replicas(service, platform),
         config_revision,
     })

@@ -203,8 +203,11 @@ const GATEWAY: &str =
 fn hosts_stay_in_the_platforms_domains() {
     let mut platform = local();
     assert_eq!(validate(GATEWAY, &platform), []);
-    platform.gateway.domains =
-        vec![HostDomain { domain: "other.example".to_owned(), entry_points: Vec::new() }];
+    platform.gateway.domains = vec![HostDomain {
+        domain: "other.example".to_owned(),
+        entry_points: vec![],
+        plain_entry_points: vec![],
+    }];
     match validate(GATEWAY, &platform).as_slice() {
         [violation] => {
             assert_eq!(violation.path, "spec.gateway.hosts[0]");

@@ -1,76 +1,48 @@
-//! What of the gateway group is acted on where: this version derives nothing at the gateway, but the pods' runtime serves
-//! the routes at its gateway port, with all that it can check itself.
+//! What of the gateway group is acted on where. The gateway routes to the pods; what has to be decided there is decided by
+//! their runtime, and by Traefik as far as it can where the runtime is off.
 
 use crate::ValidatedService;
 use crate::runtime_config::inbound::is_closed;
-use goodgo_api::gateway::{Gateway, Route};
+use goodgo_api::calls::CircuitBreaker;
+use goodgo_api::gateway::Route;
 
-/// Routes that the pods serve.
-pub(super) fn open(service: &ValidatedService) -> Vec<String> {
-    served(service).filter(|route| !is_closed(&route.auth)).map(path).collect()
-}
-
-/// Routes that the pods refuse.
+/// Routes that everybody is refused at, because nothing does their authentication.
 pub(super) fn closed(service: &ValidatedService) -> Vec<String> {
-    served(service).filter(|route| is_closed(&route.auth)).map(path).collect()
+    let unasked = |route: &&Route| {
+        let without_runtime = !service.runtime_on_port() && route.auth.none.is_none();
+        is_closed(&route.auth) || without_runtime
+    };
+    routes(service).filter(unasked).map(path).collect()
 }
 
-/// What nobody acts on.
+/// What Traefik can't be told: its breaker counts over ten seconds of its own, from the first request on.
 pub(super) fn unheeded(service: &ValidatedService) -> Vec<String> {
-    let Some(Gateway { hosts: _, routes, redirect_from, tls }) = &service.spec().gateway else {
-        return Vec::new();
-    };
+    let defaults = CircuitBreaker::default();
     let of_route = |route: &Route| {
-        if service.runtime_on_port() { settings(route) } else { vec![path(route)] }
+        let breaker = route.circuit_breaker.clone().unwrap_or_default();
+        let set = [
+            ("circuitBreaker.minRequests", breaker.min_requests != defaults.min_requests),
+            ("circuitBreaker.window", breaker.window != defaults.window),
+        ];
+        named(route, &set)
     };
-    let mut fields: Vec<_> = routes.iter().flat_map(of_route).collect();
-    fields.extend((!redirect_from.is_empty()).then(|| "spec.gateway.redirectFrom".to_owned()));
-    fields.extend(tls.is_some().then(|| "spec.gateway.tls".to_owned()));
-    fields
+    routes(service).flat_map(of_route).collect()
 }
 
-fn served(service: &ValidatedService) -> impl Iterator<Item = &Route> {
-    let gateway = service.spec().gateway.as_ref().filter(|_| service.runtime_on_port());
-    gateway.into_iter().flat_map(|gateway| &gateway.routes)
+/// What the pods would check.
+pub(super) fn without_runtime(service: &ValidatedService) -> Vec<String> {
+    let routes = routes(service).filter(|_| !service.runtime_on_port());
+    routes.flat_map(|route| named(route, &[("contentTypes", !route.content_types.is_empty())])).collect()
+}
+
+fn routes(service: &ValidatedService) -> impl Iterator<Item = &Route> {
+    service.spec().gateway.iter().flat_map(|gateway| &gateway.routes)
 }
 
 fn path(route: &Route) -> String {
     format!("spec.gateway.routes[{}]", route.name)
 }
 
-/// Settings of a served route that the pod does not act on.
-fn settings(route: &Route) -> Vec<String> {
-    // Destructured whole: a new setting can't be forgotten here.
-    let Route {
-        name: _,
-        path: _,
-        path_type: _,
-        methods: _,
-        strip_prefix: _,
-        auth: _,
-        rate_limit,
-        cors,
-        retries,
-        timeout: _,
-        compress,
-        max_body: _,
-        content_types: _,
-        in_flight,
-        circuit_breaker,
-        ip_allow,
-        headers,
-        sticky,
-    } = route;
-    let set = [
-        ("rateLimit", rate_limit.is_some()),
-        ("cors", cors.is_some()),
-        ("retries", retries.as_ref().is_some_and(|retries| retries.attempts != 1)),
-        ("compress", *compress),
-        ("inFlight", in_flight.is_some()),
-        ("circuitBreaker", circuit_breaker.is_some()),
-        ("ipAllow", !ip_allow.is_empty()),
-        ("headers", !headers.is_empty()),
-        ("sticky", *sticky),
-    ];
+fn named(route: &Route, set: &[(&str, bool)]) -> Vec<String> {
     set.iter().filter(|(_, set)| *set).map(|(field, _)| format!("{}.{field}", path(route))).collect()
 }

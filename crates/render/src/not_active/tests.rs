@@ -125,39 +125,34 @@ fn traces_need_a_collector_and_metrics_somebody_who_fetches_them() {
 }
 
 #[test]
-fn of_a_route_that_the_pods_serve_only_what_a_gateway_would_do_is_left_out() {
+fn of_a_route_only_what_nobody_can_do_is_left_out() {
     let route = json!({
         "name": "all", "path": "/", "auth": {"none": {}}, "methods": ["GET"], "timeout": "1s", "maxBody": "1Mi",
         "contentTypes": ["application/json"], "rateLimit": {"average": 1}, "cors": {"origins": ["*"]},
-        "retries": {"attempts": 2}, "compress": true, "inFlight": 1, "circuitBreaker": {}, "ipAllow": ["10.0.0.0/8"],
+        "retries": {"attempts": 2}, "compress": true, "inFlight": 1,
+        "circuitBreaker": {"minRequests": 9, "window": "1m", "errorPercent": 20}, "ipAllow": ["10.0.0.0/8"],
         "headers": {"X-A": "b"}, "sticky": true,
     });
-    let closed = json!({"name": "edge", "path": "/edge", "auth": {
-        "at": "Gateway", "forward": {"service": "iam", "path": "/verify"},
+    let forward = json!({"forward": {"service": "iam", "path": "/verify"}});
+    let asked = json!({"name": "asked", "path": "/asked", "auth": forward});
+    let mut edge = json!({"name": "edge", "path": "/edge", "auth": forward});
+    edge["auth"]["at"] = "Gateway".into();
+    let mut spec = json!({"calls": [{"service": "iam"}], "gateway": {
+        "hosts": ["a.example"], "redirectFrom": ["b.example"], "tls": {"secret": "cert"}, "routes": [route, edge, asked],
     }});
-    let mut spec = json!({"gateway": {
-        "hosts": ["a.example"], "redirectFrom": ["b.example"], "tls": {"secret": "cert"}, "routes": [route, closed],
-    }});
-    let mut expected =
-        vec!["Route spec.gateway.routes[all]".to_owned(), "ClosedRoute spec.gateway.routes[edge]".to_owned()];
-    expected.push("Gateway spec.gateway.redirectFrom".to_owned());
-    let settings = [
-        "circuitBreaker",
-        "compress",
-        "cors",
-        "headers",
-        "inFlight",
-        "ipAllow",
-        "rateLimit",
-        "retries",
-        "sticky",
+    let breaker = [
+        "Gateway spec.gateway.routes[all].circuitBreaker.minRequests",
+        "Gateway spec.gateway.routes[all].circuitBreaker.window",
     ];
-    expected.extend(settings.map(|field| format!("Gateway spec.gateway.routes[all].{field}")));
-    expected.push("Gateway spec.gateway.tls".to_owned());
+    let expected = [&["ClosedRoute spec.gateway.routes[edge]"], breaker.as_slice()].concat();
     assert_eq!(said(&spec, &PlatformConfig::default()), expected);
 
     spec["runtime"] = json!({"enabled": false});
-    let expected = ["redirectFrom", "routes[all]", "routes[edge]", "tls"];
-    let expected = expected.map(|field| format!("Gateway spec.gateway.{field}"));
-    assert_eq!(said(&spec, &PlatformConfig::default()), expected, "no port of the runtime serves them");
+    let expected = [
+        &["ClosedRoute spec.gateway.routes[asked]", "ClosedRoute spec.gateway.routes[edge]"],
+        breaker.as_slice(),
+        &["Runtime spec.gateway.routes[all].contentTypes"],
+    ]
+    .concat();
+    assert_eq!(said(&spec, &PlatformConfig::default()), expected, "the pods can ask nobody");
 }

@@ -47,8 +47,10 @@ pub struct GatewayConfig {
     pub pods: PodSelector,
     /// Domains whose names may be hosts; every domain when empty. The first match decides the entry points.
     pub domains: Vec<HostDomain>,
-    /// Entry points of hosts that no domain covers.
+    /// Entry points of hosts with TLS whose domain has none of its own.
     pub entry_points: Vec<String>,
+    /// Entry points without TLS: hosts without TLS are served there, those with it are redirected from there.
+    pub plain_entry_points: Vec<String>,
     /// cert-manager ClusterIssuer for services that name no certificate.
     pub default_issuer: Option<String>,
 }
@@ -62,6 +64,7 @@ impl Default for GatewayConfig {
             },
             domains: Vec::new(),
             entry_points: vec!["websecure".to_owned()],
+            plain_entry_points: vec!["web".to_owned()],
             default_issuer: None,
         }
     }
@@ -73,9 +76,13 @@ impl Default for GatewayConfig {
 pub struct HostDomain {
     /// `goodgo.example` permits it and every name below it.
     pub domain: String,
-    /// Entry points of such hosts: the internal or the external ones.
+    /// Entry points of such hosts: the internal or the external ones. The gateway's unless set.
     #[serde(default)]
     pub entry_points: Vec<String>,
+    /// Their entry points without TLS, where `entryPoints` are set. Unless set such hosts are redirected from nowhere, and
+    /// those without TLS are served at `entryPoints`.
+    #[serde(default)]
+    pub plain_entry_points: Vec<String>,
 }
 
 impl HostDomain {
@@ -164,7 +171,7 @@ pub struct TracingConfig {
 pub struct RateLimitStore {
     /// `host:port` of each node.
     pub endpoints: Vec<String>,
-    /// Secret of the gateway's namespace with its credentials.
+    /// Secret with its `username` and `password`. Traefik reads it in the namespace of each service that limits rates.
     #[serde(default)]
     pub secret: Option<String>,
 }
@@ -234,7 +241,11 @@ mod tests {
 
     #[test]
     fn a_domain_covers_itself_and_names_below_it() {
-        let domain = HostDomain { domain: "goodgo.example".to_owned(), entry_points: Vec::new() };
+        let domain = HostDomain {
+            domain: "goodgo.example".to_owned(),
+            entry_points: vec![],
+            plain_entry_points: vec![],
+        };
         assert!(domain.covers("goodgo.example") && domain.covers("api.goodgo.example"));
         assert!(!domain.covers("notgoodgo.example") && !domain.covers("goodgo.example.evil"));
     }

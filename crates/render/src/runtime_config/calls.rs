@@ -199,7 +199,7 @@ fn breaker(breaker: &api::CircuitBreaker) -> runtime::CircuitBreaker {
     }
 }
 
-pub(super) const fn method(method: HttpMethod) -> &'static str {
+pub(crate) const fn method(method: HttpMethod) -> &'static str {
     match method {
         HttpMethod::Get => "GET",
         HttpMethod::Head => "HEAD",

@@ -48,8 +48,6 @@ enum Known {
     Only(Arc<Table>),
 }
 
-const DEADLINE_EXCEEDED: u8 = 4;
-
 /// How gRPC tells its result, which HTTP's status does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grpc {

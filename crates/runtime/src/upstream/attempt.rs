@@ -125,7 +125,8 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(in_flight) = self.under_way.take() else { return };
-        let verdict = if self.how.timed_out.load(Ordering::Relaxed) { Verdict::Silent } else { Verdict::Nothing };
+        let verdict =
+            if self.how.timed_out.load(Ordering::Relaxed) { Verdict::Silent } else { Verdict::Nothing };
         self.note(in_flight.peer(), verdict);
     }
 }

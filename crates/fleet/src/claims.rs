@@ -1,0 +1,117 @@
+//! Who holds which host and path at the gateway: two services can declare the same one, and only one of them is served.
+
+use crate::declaration::Declaration;
+use crate::key::ServiceKey;
+use goodgo_api::GoodGoService;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a service can hold alone: a host with a path, such as `api.example.com/users`, or a host that it redirects.
+pub type Claim = String;
+
+/// The claim of a path on a host. A final `/` makes no other claim, nor does the way of comparing.
+#[must_use]
+pub fn claim(host: &str, path: &str) -> Claim {
+    let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
+    format!("{host}{path}")
+}
+
+/// What a service declares at the gateway, and what it was told to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Everything that it declares.
+    pub declared: BTreeSet<Claim>,
+    /// What its status says that it holds.
+    pub held: BTreeSet<Claim>,
+    /// When it was made, in seconds since 1970; 0 for a manifest that was never applied.
+    pub created: i64,
+}
+
+impl Claims {
+    pub(crate) fn of(service: &GoodGoService) -> Self {
+        let gateway = service.spec.gateway.iter();
+        let declared = gateway.flat_map(|gateway| {
+            let hosts = gateway.hosts.iter();
+            let paths = hosts.flat_map(|host| {
+                gateway.routes.iter().map(|route| claim(host.as_str(), route.path.as_str()))
+            });
+            paths.chain(gateway.redirect_from.iter().map(|host| host.0.clone()))
+        });
+        let routes = service.status.iter().flat_map(|status| &status.routes);
+        let held = routes.flat_map(|route| &route.claims).cloned();
+        Self {
+            declared: declared.collect(),
+            held: held.collect(),
+            created: service.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
+        }
+    }
+}
+
+/// Who of `claimants` holds `claim`: who held it before, else who was made first, else the first by name. Nobody can take
+/// over what another holds, and the order in which services become known decides nothing.
+pub(crate) fn holder<'a>(
+    claim: &str,
+    claimants: impl Iterator<Item = (&'a ServiceKey, &'a Declaration)>,
+) -> Option<&'a ServiceKey> {
+    let rank = |(key, declaration): &(&'a ServiceKey, &'a Declaration)| {
+        let claims = &declaration.claims;
+        (!claims.held.contains(claim), claims.created, *key)
+    };
+    claimants.min_by_key(rank).map(|(key, _)| key)
+}
+
+/// Claim → services that declare it. Never holds an empty set.
+pub(crate) type Claimants = BTreeMap<Claim, BTreeSet<ServiceKey>>;
+
+/// Moves `key` from its old claims to its new ones.
+pub(crate) fn update(
+    claimants: &mut Claimants,
+    key: &ServiceKey,
+    old: Option<&Declaration>,
+    new: Option<&Declaration>,
+) {
+    let declared =
+        |side: Option<&Declaration>| side.map(|side| side.claims.declared.clone()).unwrap_or_default();
+    let (old, new) = (declared(old), declared(new));
+    for claim in old.difference(&new) {
+        if let Some(services) = claimants.get_mut(claim) {
+            services.remove(key);
+            if services.is_empty() {
+                claimants.remove(claim);
+            }
+        }
+    }
+    for claim in new.difference(&old) {
+        claimants.entry(claim.clone()).or_default().insert(key.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_final_slash_makes_no_other_claim() {
+        assert_eq!(claim("a.b", "/users/"), claim("a.b", "/users"));
+        assert_eq!(claim("a.b", "/"), "a.b/");
+        assert_ne!(claim("a.b", "/users"), claim("a.b", "/usersx"));
+    }
+
+    #[test]
+    fn a_service_claims_each_path_on_each_host_and_the_hosts_that_it_redirects() {
+        let service: GoodGoService = serde_json::from_value(json!({
+            "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+            "metadata": {"name": "a", "namespace": "shop", "creationTimestamp": "2026-11-30T10:00:00Z"},
+            "spec": {"image": "x:1", "gateway": {"hosts": ["a.b", "c.d"], "redirectFrom": ["old.b"], "routes": [
+                {"name": "all", "path": "/", "auth": {"none": {}}}, {"name": "me", "path": "/me", "auth": {"none": {}}},
+            ]}},
+            "status": {"routes": [{"name": "me", "claims": ["a.b/me"], "state": "Ok"}]},
+        }))
+        .unwrap();
+        let claims = Claims::of(&service);
+        let expected = ["a.b/", "a.b/me", "c.d/", "c.d/me", "old.b"].map(str::to_owned);
+        assert_eq!(claims.declared, BTreeSet::from(expected));
+        assert_eq!(claims.held, BTreeSet::from(["a.b/me".to_owned()]));
+        assert_eq!(claims.created, 1_796_032_800);
+    }
+}
