@@ -21,13 +21,21 @@ impl Aside {
     /// # Errors
     /// When there can't be another thread, or the executor refuses.
     pub(crate) fn start() -> io::Result<Self> {
-        let executor = Builder::new_current_thread().enable_all().build()?;
-        let handle = executor.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
-        std::thread::Builder::new().name("aside".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            let _ = executor.block_on(ended);
-        })?;
-        Ok(Self { executor: handle, _end: end })
+        let (started, starting) = std::sync::mpsc::channel();
+        // Made there, and dropped there: on the thread of another executor its end would be a panic.
+        let run = move || match Builder::new_current_thread().enable_all().build() {
+            Ok(executor) => {
+                let _ = started.send(Ok(executor.handle().clone()));
+                let _ = executor.block_on(ended);
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        };
+        std::thread::Builder::new().name("aside".to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+        let executor = starting.recv().map_err(io::Error::other)??;
+        Ok(Self { executor, _end: end })
     }
 
     /// Runs `task` there.

@@ -98,7 +98,10 @@ impl Call<'_> {
     }
 
     async fn send(&mut self) -> Outcome {
-        let mut request = Request::from_parts(self.head.clone(), self.body.next());
+        // The copy is the one that stays: it has no room for the headers that the try adds.
+        let kept = self.head.clone();
+        let head = std::mem::replace(&mut self.head, kept);
+        let mut request = Request::from_parts(head, self.body.next());
         if self.compressed {
             request = gzip::compress(request);
         }

@@ -17,6 +17,15 @@ use crate::upstream::{InFlight, Lease, Stream};
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     content: Content,
+    /// Of an answer. Boxed, as a message is moved dozens of times on its way through the layers.
+    ends: Option<Box<Ends>>,
+    /// Judges a request's body while it is read.
+    watch: Option<Box<Watch>>,
+}
+
+/// What ends with an answer.
+#[derive(Debug, Default)]
+struct Ends {
     /// What is held until the last frame has been read.
     held: Held,
     /// Its call's place in the bulkhead.
@@ -25,8 +34,6 @@ pub(crate) struct Body {
     serving: Option<Remembered>,
     /// Counts the request as in flight until the body is dropped, and then as done.
     exchange: Option<Exchange>,
-    /// Judges a request's body while it is read.
-    watch: Option<Box<Watch>>,
 }
 
 /// What an answer occupies of its upstream.
@@ -95,25 +102,27 @@ impl Body {
 
     /// Keeps a place of its call's bulkhead until the body is dropped.
     pub(crate) fn permitted(mut self, permit: Permit) -> Self {
-        self.permit = Some(permit);
+        self.ends().permit = Some(permit);
         self
     }
 
     /// A response's body that keeps its peer busy until it ends.
     pub(crate) fn carried(mut self, peer: InFlight) -> Self {
-        self.held.peer = Some(peer);
+        self.ends().held.peer = Some(peer);
         self.release_at_end();
         self
     }
 
     fn holding(mut self, held: Held) -> Self {
-        self.held = held;
+        self.ends().held = held;
         self.release_at_end();
         self
     }
 
     pub(crate) fn counted(mut self, exchange: Option<Exchange>) -> Self {
-        self.exchange = exchange;
+        if exchange.is_some() {
+            self.ends().exchange = exchange;
+        }
         self
     }
 
@@ -122,13 +131,15 @@ impl Body {
     }
 
     pub(crate) fn serving(mut self, request: Option<Remembered>) -> Self {
-        self.serving = request;
+        if request.is_some() {
+            self.ends().serving = request;
+        }
         self
     }
 
     /// What a frame says about how the request went.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
-        let Some(exchange) = &mut self.exchange else { return };
+        let Some(exchange) = self.ends.as_mut().and_then(|ends| ends.exchange.as_mut()) else { return };
         match frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
@@ -140,9 +151,19 @@ impl Body {
         }
     }
 
+    fn ends(&mut self) -> &mut Ends {
+        self.ends.get_or_insert_default()
+    }
+
     fn release_at_end(&mut self) {
         if self.is_end_stream() {
-            self.held.release();
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(ends) = &mut self.ends {
+            ends.held.release();
         }
     }
 }
@@ -173,8 +194,8 @@ impl Body {
                     // hyper may not ask again after the frame that completes a Content-Length.
                     Some(Ok(_)) => self.release_at_end(),
                     // The connection with it: it is in no state to carry another request.
-                    Some(Err(_)) => self.held = Held::default(),
-                    None => self.held.release(),
+                    Some(Err(_)) => drop(self.ends.as_mut().map(|ends| std::mem::take(&mut ends.held))),
+                    None => self.release(),
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }

@@ -17,6 +17,10 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 /// Framing is not lost with `Transfer-Encoding`: it is derived from the body anew. `TE: trailers` stays, as gRPC demands
 /// it and trailers pass through.
 pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    // Most messages have none, and one look at each name costs less than looking for each of them.
+    if !headers.keys().any(is_of_hop) {
+        return None;
+    }
     let trailers = takes_trailers(headers);
     let mut upgrade = None;
     if headers.contains_key(CONNECTION) {
@@ -40,6 +44,10 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     upgrade
+}
+
+fn is_of_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION || *name == TE || HOP_BY_HOP.contains(name)
 }
 
 /// The one protocol that is switched to. Behind any other, HTTP/2 above all, requests would go by that no layer has seen: no

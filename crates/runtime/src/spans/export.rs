@@ -22,9 +22,10 @@ use super::{Recording, convert};
 use crate::metrics::Metrics;
 use crate::upstream::{Alpn, Tls};
 
-/// Most spans that wait, and so of one export; about 2 MiB, and below what a gRPC message may have (4 MiB).
+/// Most spans that wait; about 2 MiB.
 const CAPACITY: usize = 4096;
-/// So many wake the thread before [`INTERVAL`].
+/// So many wake the thread before [`INTERVAL`], and one export takes no more: while a span is converted and encoded it
+/// takes several times what it does in the queue. Far below what a gRPC message may have (4 MiB).
 const BATCH: usize = 512;
 /// Longest time that a span waits for others.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -131,7 +132,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// All that waits, possibly nothing; none once it is closed and empty. Blocks the exporter's own thread.
+    /// What waits, at most [`BATCH`] and possibly nothing; none once it is closed and empty. Blocks the exporter's own thread.
     fn take(&self) -> Option<VecDeque<Box<Recording>>> {
         let waiting = |queue: &mut Queue| queue.spans.len() < BATCH && !queue.closed;
         let (mut queue, _) = self
@@ -141,7 +142,8 @@ impl Shared {
         if queue.spans.is_empty() && queue.closed {
             return None;
         }
-        Some(std::mem::take(&mut queue.spans))
+        let batch = queue.spans.len().min(BATCH);
+        Some(queue.spans.drain(..batch).collect())
     }
 
     fn is_closed(&self) -> bool {

@@ -47,7 +47,8 @@ impl Pool {
         loop {
             let (mut sender, reused) = match self.checkout() {
                 Some(sender) => (sender, true),
-                None => match self.connect(limit).await {
+                // Boxed: a TLS handshake would make the future of every request as large as its own.
+                None => match Box::pin(self.connect(limit)).await {
                     Ok(sender) => (sender, false),
                     Err(failure) => return Err(Undelivered::unsent(failure, request)),
                 },

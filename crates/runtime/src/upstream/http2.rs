@@ -90,8 +90,11 @@ impl Channel {
         loop {
             let (stream, reused) = match self.checkout() {
                 Checkout::Stream(stream, Fullness::Room) => (stream, true),
-                Checkout::Stream(stream, Fullness::Full) => (self.another(stream, limit).await, true),
-                Checkout::Nothing => match self.first(limit).await {
+                // Boxed, as for HTTP/1.1: most requests find a connection.
+                Checkout::Stream(stream, Fullness::Full) => {
+                    (Box::pin(self.another(stream, limit)).await, true)
+                }
+                Checkout::Nothing => match Box::pin(self.first(limit)).await {
                     Ok(stream) => stream,
                     Err(failure) => return Err(Undelivered::unsent(failure, request)),
                 },

@@ -192,6 +192,9 @@ impl Upstream {
 
     /// Rewrites the request's target for this origin: origin-form and Host for HTTP/1.1, `:authority` for HTTP/2.
     fn address(&self, request: &mut Request<Body>) -> Result<(), Failure> {
+        if self.is_addressed(request) {
+            return Ok(());
+        }
         let clients = match &self.origin {
             Origin::Callee(_) => None,
             Origin::App { .. } => request.uri().authority().cloned().or_else(|| host_of(request)),
@@ -218,6 +221,14 @@ impl Upstream {
         }
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Failure::BadHost)?;
         Ok(())
+    }
+
+    /// Whether `request` says already what the app is to see, as those in origin form do.
+    fn is_addressed(&self, request: &Request<Body>) -> bool {
+        matches!(self.origin, Origin::App { .. })
+            && request.version() != Version::HTTP_2
+            && request.uri().authority().is_none()
+            && request.headers().get(HOST).is_some_and(|host| !host.is_empty())
     }
 
     fn name(&self) -> Result<&(Authority, HeaderValue), Failure> {

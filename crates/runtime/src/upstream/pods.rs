@@ -61,7 +61,7 @@ impl Pods {
         let (limit, mut avoid) = (how.connect_limit(), how.avoid().clone());
         let (set, mut left) = match self.known() {
             Some(set) => (set, limit),
-            None => self.wait(limit).await?,
+            None => Box::pin(self.wait(limit)).await?,
         };
         let sent = Sent::of(&mut request);
         let mut tries = 1;

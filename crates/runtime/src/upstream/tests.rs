@@ -151,6 +151,15 @@ async fn what_was_written_may_have_been_processed() {
     );
 }
 
+/// The future of every request is as large as its largest part, which is not to be one that most never come by.
+#[tokio::test]
+async fn a_request_does_not_carry_the_making_of_connections() {
+    let upstream = upstream("127.0.0.1:1".parse().unwrap());
+    let how = Try::default();
+    let size = size_of_val(&upstream.send(post(Version::HTTP_11), &how));
+    assert!(size < 4096, "{size} bytes");
+}
+
 #[tokio::test]
 async fn a_try_says_which_endpoint_it_went_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
