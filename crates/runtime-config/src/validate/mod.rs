@@ -137,6 +137,28 @@ fn is_token(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+/// Headers that say where a message ends or to whom it goes, that end at one hop (RFC 9110 7.6.1), or are the runtime's
+/// word. Servers in the tradition of CGI take an underscore for a hyphen.
+fn is_reserved(header: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "host",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "keep-alive",
+        "expect",
+        "http2-settings",
+        "x-service-auth",
+        "x-internal-api-key",
+    ];
+    let name = header.to_ascii_lowercase().replace('_', "-");
+    NAMES.contains(&name.as_str()) || ["proxy-", "x-goodgo-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[derive(Default)]
 struct Report(Vec<Violation>);
 
@@ -185,6 +207,17 @@ impl Report {
         for (index, value) in values.iter().enumerate() {
             if !is_token(value) {
                 self.add(&format!("{path}[{index}]"), &format!("must be a {what} (RFC 9110 5.6.2)"));
+            }
+        }
+    }
+
+    /// Names of headers that are given to the app in the name of a user.
+    fn headers(&mut self, path: &str, names: &[String]) {
+        self.tokens(path, "header name", names);
+        for (index, name) in names.iter().enumerate() {
+            if is_reserved(name) {
+                let message = "frames or directs messages, or is the platform's: choose another name";
+                self.add(&format!("{path}[{index}]"), message);
             }
         }
     }
