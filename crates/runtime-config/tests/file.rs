@@ -257,7 +257,7 @@ fn optional_parts_have_defaults() {
         parse(br#"{"version":"v1alpha1","revision":"0","service":{"name":"a","namespace":"b"}}"#).unwrap();
     assert_eq!(config.protocol, Protocol::Http);
     assert!(config.calls.is_empty());
-    assert_eq!(config.drain, Drain { settle_seconds: 5, timeout_seconds: 25 });
+    assert_eq!(config.drain, Drain { settle_seconds: 5, timeout_seconds: 25, pre_stop: None });
 }
 
 #[test]

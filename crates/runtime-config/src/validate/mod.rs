@@ -6,7 +6,9 @@ mod inbound;
 
 use std::net::IpAddr;
 
-use crate::model::{AppMetrics, Drain, Milliseconds, Observability, RuntimeConfig, ServiceRef, Tracing};
+use crate::model::{
+    AppMetrics, Drain, Milliseconds, Observability, PreStop, RuntimeConfig, ServiceRef, Tracing,
+};
 use crate::{Error, Violation, ports};
 
 const MAX_SETTLE_SECONDS: u32 = 3600;
@@ -39,7 +41,7 @@ impl RuntimeConfig {
         inbound::check(inbound, calls, &mut report);
         health::check(health, &mut report);
         check_observability(observability, &mut report);
-        check_drain(*drain, &mut report);
+        check_drain(drain, &mut report);
         report.into_result()
     }
 }
@@ -67,13 +69,17 @@ fn check_observability(observability: &Observability, report: &mut Report) {
     }
 }
 
-fn check_drain(drain: Drain, report: &mut Report) {
-    let Drain { settle_seconds, timeout_seconds } = drain;
-    if settle_seconds > MAX_SETTLE_SECONDS {
+fn check_drain(drain: &Drain, report: &mut Report) {
+    let Drain { settle_seconds, timeout_seconds, pre_stop } = drain;
+    if *settle_seconds > MAX_SETTLE_SECONDS {
         report.add("drain.settleSeconds", "must be at most 3600");
     }
-    if timeout_seconds > MAX_TIMEOUT_SECONDS {
+    if *timeout_seconds > MAX_TIMEOUT_SECONDS {
         report.add("drain.timeoutSeconds", "must be at most 86400");
+    }
+    if let Some(PreStop { port, path }) = pre_stop {
+        report.port("drain.preStop.port", *port);
+        report.path("drain.preStop.path", path);
     }
 }
 
