@@ -173,10 +173,29 @@ pub struct ForwardAuth {
     pub namespace: Option<NamespaceName>,
     /// Path that is asked.
     pub path: HttpPath,
-    /// Headers of its answer that the app gets.
+    /// Headers of its answer that the app gets; none that says where a message ends or to whom it goes, and none of the
+    /// platform's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 32), extend(
+        "x-kubernetes-list-type" = "set",
+        "x-kubernetes-validations" = header_rule("self.all(name, !name"),
+    ))]
     pub headers: Vec<HeaderName>,
+}
+
+/// Refuses headers whose value another than the client would get to decide: framing (RFC 9112 6), the target, what ends at
+/// one hop (RFC 9110 7.6.1), and the platform's own. `names` is a rule up to the name of one header. Servers in the
+/// tradition of CGI take an underscore for a hyphen.
+fn header_rule(names: &str) -> serde_json::Value {
+    let rule = format!(
+        "{names}.matches('(?i)^(host|content[-_](length|encoding)|transfer[-_]encoding|connection|upgrade|te|trailer|\
+         keep[-_]alive|expect|http2[-_]settings|proxy[-_].*|x[-_]goodgo[-_].*|x[-_]service[-_]auth|\
+         x[-_]internal[-_]api[-_]key)$'))"
+    );
+    cel(&[(
+        &rule,
+        "a header that frames or directs messages, or is the platform's, can't be set: choose another name",
+    )])
 }
 
 /// A signed token.
@@ -194,9 +213,13 @@ pub struct Jwt {
         "isURL(self) && url(self).getScheme() == 'https'", "write the https URL of the issuer's key set",
     )])))]
     pub jwks: String,
-    /// Claims that the app gets as headers: claim → header.
+    /// Claims that the app gets as headers: claim → header; none that says where a message ends or to whom it goes, and
+    /// none of the platform's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend(
+        "maxProperties" = 16,
+        "x-kubernetes-validations" = header_rule("self.all(claim, !self[claim]"),
+    ))]
     pub claims: BTreeMap<String, HeaderName>,
 }
 

@@ -24,8 +24,6 @@ pub enum Part {
     Scaling,
     /// Checks of dependencies that the platform does not have.
     Dependencies,
-    /// The app's hook at the end of the drain.
-    PreStop,
     /// What the communication runtime would do, where none stands.
     Runtime,
     /// Settings of calls to an app that speaks TCP, whose bytes nobody reads.
@@ -55,7 +53,6 @@ pub fn not_active(
 ) -> Vec<NotActive> {
     let spec = service.spec();
     let consumer_lag = spec.scaling.as_ref().is_some_and(|scaling| scaling.consumer_lag.is_some());
-    let hook = spec.pre_stop.as_ref().is_some_and(|hook| hook.http.is_some());
     let observability = spec.observability.clone().unwrap_or_default();
     // The runtime exports with gRPC alone; with another protocol the setting still reaches the app's own SDK.
     let collected = platform.tracing.is_some();
@@ -66,7 +63,6 @@ pub fn not_active(
         (Part::Canary, when(spec.canary.is_some(), "spec.canary")),
         (Part::Scaling, when(consumer_lag, "spec.scaling.consumerLag")),
         (Part::Dependencies, when(platform.kafka.is_none() && needs_kafka(spec), "spec.dependencies.kafka")),
-        (Part::PreStop, when(service.has_sidecar() && hook, "spec.preStop.http")),
         (Part::Runtime, without_runtime(service, platform)),
         (Part::TcpCallee, calls::to_tcp(service, fleet)),
         (Part::Collector, when(observability.tracing.is_some() && !collected, "spec.observability.tracing")),

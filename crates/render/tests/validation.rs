@@ -96,6 +96,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("  scaling: {min: 4, max: 3}", "spec.scaling.min", "greater than max"),
     ("  scaling: {max: 3}\n  replicas: 2", "spec.replicas", "not both"),
     ("  preStop: {exec: {command: [x]}}", "spec.preStop.exec", "preStop.http"),
+    ("  preStop: {http: {path: \"/a?b\"}}", "spec.preStop.http.path", "must be a path"),
     ("  health: {live: {successThreshold: 2}}", "spec.health.live.successThreshold", "leave it out"),
     ("  health: {ready: {period: 5}}", "spec.health.ready.period", "no duration"),
     ("  health: {via: Runtime}\n  runtime: {enabled: false}", "spec.health.via", "switch the runtime on"),

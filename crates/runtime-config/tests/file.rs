@@ -211,6 +211,17 @@ fn every_bound_is_checked_where_it_stands() {
         wrong(|c| c.inbound.routes[1].auth.forward.as_mut().unwrap().call = "nobody".to_owned()),
         ["inbound.routes[1].auth.forward.call"]
     );
+    for name in ["Host", "content_length", "TE", "Proxy-Authorization", "x-goodgo-caller", "X_Service_Auth"] {
+        assert_eq!(
+            wrong(|c| c.inbound.routes[1].auth.forward.as_mut().unwrap().headers.push(name.to_owned())),
+            ["inbound.routes[1].auth.forward.headers[1]"],
+            "{name}"
+        );
+        let claims = |c: &mut RuntimeConfig| {
+            c.inbound.routes[0].auth.jwt.as_mut().unwrap().claims = [("a".to_owned(), name.to_owned())].into()
+        };
+        assert_eq!(wrong(claims), ["inbound.routes[0].auth.jwt.claims[0]"], "{name}");
+    }
     assert_eq!(wrong(|c| c.inbound.authentication.audience.clear()), ["inbound.authentication.audience"]);
     assert_eq!(wrong(|c| c.inbound.callers[0].name = "order".to_owned()), ["inbound.callers[0].name"]);
     assert_eq!(
@@ -246,7 +257,7 @@ fn optional_parts_have_defaults() {
         parse(br#"{"version":"v1alpha1","revision":"0","service":{"name":"a","namespace":"b"}}"#).unwrap();
     assert_eq!(config.protocol, Protocol::Http);
     assert!(config.calls.is_empty());
-    assert_eq!(config.drain, Drain { settle_seconds: 5, timeout_seconds: 25 });
+    assert_eq!(config.drain, Drain { settle_seconds: 5, timeout_seconds: 25, pre_stop: None });
 }
 
 #[test]

@@ -8,15 +8,20 @@
 //!    next request is served and moves the client away.
 //! 2. **Finishing**: the listeners close, idle connections too; requests in flight get `timeoutSeconds`. WebSockets are closed
 //!    as their protocol has it, between two messages.
-//! 3. The answer, so the app may end. Outbound calls work until this process ends.
+//! 3. The app's own hook (`preStop`), which may count on having no request any more.
+//! 4. The answer, so the app may end. Outbound calls work until this process ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use goodgo_runtime_config::PreStop;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+
+use crate::health;
 
 /// How far a group of listeners is on its way out. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -80,6 +85,9 @@ impl Lifecycle {
     }
 }
 
+/// Least time for the app's own hook, however long the rest took.
+const LEAST_HOOK: Duration = Duration::from_secs(1);
+
 /// The answer of `GET /drain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,11 +146,20 @@ async fn sequence(drain: Weak<Drain>, lifecycle: Lifecycle, settings: goodgo_run
     tracing::info!(settle_seconds = settle.as_secs(), timeout_seconds = timeout.as_secs(), "draining");
     lifecycle.advance(Phase::Settling);
     tokio::time::sleep(settle).await;
+    let finishing = Instant::now();
     let open = lifecycle.finish(timeout).await;
     if open == 0 {
         tracing::info!("drained");
     } else {
         tracing::warn!(open, "drain timed out with connections open; raise drain.timeoutSeconds");
+    }
+    if let Some(PreStop { port, path }) = &settings.pre_stop {
+        let limit = timeout.saturating_sub(finishing.elapsed()).max(LEAST_HOOK);
+        match tokio::time::timeout(limit, health::tell(*port, path)).await {
+            Ok(Ok(status)) => tracing::info!(status = status.as_u16(), "the app's hook answered"),
+            Ok(Err(error)) => tracing::warn!(%error, "the app's hook failed"),
+            Err(_) => tracing::warn!(limit_ms = limit.as_millis(), "the app's hook took too long"),
+        }
     }
     if let Some(drain) = drain.upgrade() {
         drain.done.send_replace(Some(Drained { drained: open == 0, open }));
@@ -159,8 +176,8 @@ mod tests {
         let drain = Drain::new(lifecycle.clone());
         let start = tokio::time::Instant::now();
         lifecycle.open().spawn(tokio::time::sleep(Duration::from_secs(9)));
-        let settings = goodgo_runtime_config::Drain { settle_seconds: 5, timeout_seconds: 25 };
-        let (first, second) = tokio::join!(drain.run(settings), drain.run(settings));
+        let settings = goodgo_runtime_config::Drain::default();
+        let (first, second) = tokio::join!(drain.run(settings.clone()), drain.run(settings));
         assert_eq!(first, Drained { drained: true, open: 0 });
         assert_eq!(second, first);
         assert_eq!(start.elapsed().as_secs(), 9);
@@ -173,7 +190,7 @@ mod tests {
         let drain = Drain::new(lifecycle.clone());
         lifecycle.open().spawn(std::future::pending::<()>());
         let start = tokio::time::Instant::now();
-        let report = drain.run(goodgo_runtime_config::Drain { settle_seconds: 5, timeout_seconds: 25 }).await;
+        let report = drain.run(goodgo_runtime_config::Drain::default()).await;
         assert_eq!(report, Drained { drained: false, open: 1 });
         assert_eq!(start.elapsed().as_secs(), 30);
     }

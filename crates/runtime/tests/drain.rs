@@ -25,7 +25,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 fn draining(settle_seconds: u32, timeout_seconds: u32) -> goodgo_runtime_config::RuntimeConfig {
-    goodgo_runtime_config::RuntimeConfig { drain: Drain { settle_seconds, timeout_seconds }, ..config([]) }
+    goodgo_runtime_config::RuntimeConfig {
+        drain: Drain { settle_seconds, timeout_seconds, pre_stop: None },
+        ..config([])
+    }
 }
 
 /// Posts in a loop over one keep-alive connection for as long as it is open, opens the next one only when a response said
@@ -196,7 +199,7 @@ async fn http2_clients_get_goaway_and_lose_no_stream() {
 async fn the_app_can_call_until_the_very_end() {
     let callee = saying("allowed").await;
     let mut config = config([("iam-service", to(callee.address))]);
-    config.drain = Drain { settle_seconds: 0, timeout_seconds: 1 };
+    config.drain = Drain { settle_seconds: 0, timeout_seconds: 1, pre_stop: None };
     let running = Running::start(callee.address, &config).await;
     let mut client = http1(running.call("iam-service")).await;
     for drained in [false, true] {
@@ -334,5 +337,35 @@ async fn the_gateway_port_drains_with_the_service_port() {
     assert_problem(response, 404, "RouteNotDeclared").await;
     drain.await.unwrap();
     assert!(TcpStream::connect(gateway).await.is_err());
+    running.stop().await;
+}
+
+/// Called when nobody else is served any more, and the drain waits for it.
+#[tokio::test]
+async fn the_apps_own_hook_is_called_at_the_end() {
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let app = upstream(move |request| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let path = request.uri().path().to_owned();
+            seen.lock().unwrap().push(format!("{path} begins"));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            seen.lock().unwrap().push(format!("{path} ends"));
+            http::Response::builder().status(500).body(full("as you like")).unwrap()
+        }
+    })
+    .await;
+    let mut config = draining(0, 20);
+    let path = "/stop".to_owned();
+    config.drain.pre_stop = Some(goodgo_runtime_config::PreStop { port: app.address.port(), path });
+    let running = Running::start(app.address, &config).await;
+    let last = tokio::spawn(send(running.service(), get("/last")));
+    running.eventually("it is being served", || async { !order.lock().unwrap().is_empty() }).await;
+    assert_eq!(running.drain().await["drained"], true);
+    last.await.unwrap();
+    assert_eq!(*order.lock().unwrap(), ["/last begins", "/last ends", "/stop begins", "/stop ends"]);
+    assert_eq!(running.drain().await["drained"], true);
+    assert_eq!(order.lock().unwrap().len(), 4, "once");
     running.stop().await;
 }

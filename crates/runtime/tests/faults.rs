@@ -119,18 +119,23 @@ async fn a_resetting_pod_is_left_out_after_three_requests() {
 }
 
 #[tokio::test]
-async fn a_paused_pod_is_left_out_once_clients_have_waited_for_it() {
+async fn a_paused_pod_is_left_out_once_calls_have_waited_for_it_in_vain() {
     let dns = Dns::start().await;
     // As a stopped process: the kernel accepts, and nobody answers.
     let paused = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let healthy = saying("ok").await;
-    let running = running(&dns, &[paused.local_addr().unwrap(), healthy.address]).await;
+    dns.pods(PODS, &[paused.local_addr().unwrap(), healthy.address], 5);
+    let mut call = to_service("iam.shop.svc.cluster.local.", 1, PODS);
+    call.policy.timeout_ms = 1_100;
+    let running = Running::start_with_dns(&dns, &config([("iam", call)])).await;
     let mut waited = 0;
     for _ in 0..60 {
-        let patience = Duration::from_millis(1_100);
-        match tokio::time::timeout(patience, send(running.call("iam"), get("/"))).await {
-            Ok(response) => assert_eq!(response.status(), StatusCode::OK),
-            Err(_) => waited += 1,
+        match status(&running).await {
+            StatusCode::OK => {}
+            late => {
+                assert_eq!(late, StatusCode::GATEWAY_TIMEOUT);
+                waited += 1;
+            }
         }
     }
     assert!((1..=3).contains(&waited), "{waited} of 60 requests waited in vain");

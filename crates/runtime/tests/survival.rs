@@ -81,7 +81,7 @@ async fn until_ready(ports: &Ports, limit: Duration) {
 fn volume() -> ConfigVolume {
     let volume = ConfigVolume::new();
     let config = goodgo_runtime_config::RuntimeConfig {
-        drain: Drain { settle_seconds: 0, timeout_seconds: 1 },
+        drain: Drain { settle_seconds: 0, timeout_seconds: 1, pre_stop: None },
         ..config([])
     };
     volume.put(&config.to_json().unwrap());

@@ -23,7 +23,7 @@ pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> S
 
 const fn why(part: Part) -> &'static str {
     match part {
-        Part::Events | Part::Gateway | Part::Canary | Part::Scaling | Part::PreStop => {
+        Part::Events | Part::Gateway | Part::Canary | Part::Scaling => {
             "accepted and not acted on by this version"
         }
         Part::Route => {
@@ -54,11 +54,11 @@ mod tests {
     fn each_reason_is_said_once_with_its_fields() {
         let found = [
             found(Part::Scaling, "spec.scaling.consumerLag"),
-            found(Part::PreStop, "spec.preStop.http"),
+            found(Part::Canary, "spec.canary"),
             found(Part::Runtime, "spec.access.keys"),
             found(Part::Collector, "spec.observability.tracing"),
         ];
-        let expected = "accepted and not acted on by this version: spec.scaling.consumerLag, spec.preStop.http; \
+        let expected = "accepted and not acted on by this version: spec.scaling.consumerLag, spec.canary; \
                         needs the runtime, which does not stand before this app: spec.access.keys; \
                         not acted on because the platform has no collector of traces: spec.observability.tracing";
         assert_eq!(explained(&found), expected);

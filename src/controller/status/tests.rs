@@ -187,7 +187,7 @@ fn what_is_not_acted_on_yet_is_unknown_and_does_not_gate() {
     let mut outcome = applied(Applied::default());
     if let Outcome::Applied { not_active, .. } = &mut outcome {
         not_active.push(NotActive { part: Part::Events, field: "spec.events.publishes".to_owned() });
-        not_active.push(NotActive { part: Part::PreStop, field: "spec.preStop.http".to_owned() });
+        not_active.push(NotActive { part: Part::Scaling, field: "spec.scaling.consumerLag".to_owned() });
     }
     let status = status_of(&input, &outcome, Some(&rollout(1, 1)));
     let expected = [
@@ -197,7 +197,7 @@ fn what_is_not_acted_on_yet_is_unknown_and_does_not_gate() {
         "InForce=Unknown/NotActive",
     ];
     assert_eq!(said(&status), expected);
-    assert!(status.conditions[3].message.contains("spec.preStop.http"));
+    assert!(status.conditions[3].message.contains("spec.scaling.consumerLag"));
     assert_eq!(
         (status.topics[0].name.as_str(), status.topics[0].state),
         ("user.created", PartState::Unknown)

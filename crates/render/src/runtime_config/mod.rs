@@ -12,10 +12,12 @@ use crate::error::RenderError;
 use crate::platform::PlatformConfig;
 use crate::validate::ValidatedService;
 use crate::{hash, pod};
-use goodgo_api::Protocol;
 use goodgo_api::types::Duration;
+use goodgo_api::{GoodGoServiceSpec, Protocol};
 use goodgo_fleet::FleetView;
-use goodgo_runtime_config::{self as runtime, Drain, Issuer, Milliseconds, RuntimeConfig, ServiceRef};
+use goodgo_runtime_config::{
+    self as runtime, Drain, Issuer, Milliseconds, PreStop, RuntimeConfig, ServiceRef,
+};
 
 /// The whole file; its revision is the hash of its content.
 pub(crate) fn runtime_config(
@@ -35,10 +37,16 @@ pub(crate) fn runtime_config(
         inbound: inbound::inbound(service, fleet, platform, issuers),
         health: health::health(spec, &service.parsed().probes, platform),
         observability: observability::observability(spec, platform),
-        drain: Drain { settle_seconds, timeout_seconds },
+        drain: Drain { settle_seconds, timeout_seconds, pre_stop: pre_stop(spec) },
     };
     config.revision = hash::hex(config.content()?.as_bytes(), 8);
     Ok(config)
+}
+
+/// The app's own hook, which the runtime calls at the end of its drain.
+pub(crate) fn pre_stop(spec: &GoodGoServiceSpec) -> Option<PreStop> {
+    let hook = spec.pre_stop.as_ref()?.http.as_ref()?;
+    Some(PreStop { port: hook.port.unwrap_or(spec.port).0, path: hook.path.to_string() })
 }
 
 const fn protocol(protocol: Protocol) -> runtime::Protocol {

@@ -4,7 +4,7 @@
 use super::Probes;
 use super::violation::Report;
 use crate::platform::PlatformConfig;
-use crate::runtime_config::{calls, health, inbound, observability};
+use crate::runtime_config::{calls, health, inbound, observability, pre_stop};
 use goodgo_api::GoodGoServiceSpec;
 use goodgo_fleet::ServiceKey;
 use goodgo_runtime_config::{Drain, Error, Inbound, Protocol, RuntimeConfig, ServiceRef, Version, Violation};
@@ -27,7 +27,7 @@ pub(super) fn check(
         inbound: Inbound { routes, event_paths: inbound::event_paths(spec), ..Inbound::default() },
         health: health::health(spec, probes, platform),
         observability: observability::observability(spec, platform),
-        drain: Drain::default(),
+        drain: Drain { pre_stop: pre_stop(spec), ..Drain::default() },
     };
     let Err(Error::Invalid(violations)) = config.validate() else { return };
     for violation in violations {
@@ -60,6 +60,8 @@ fn at_the_service(
         return None; // the platform's own configuration, checked where it is read
     } else if let Some(rest) = path.strip_prefix("health.") {
         format!("spec.dependencies.{rest}")
+    } else if let Some(rest) = path.strip_prefix("drain.preStop.") {
+        format!("spec.preStop.http.{rest}")
     } else if let Some(rest) = path.strip_prefix("observability.appMetrics.") {
         format!("spec.observability.metrics.{rest}")
     } else {

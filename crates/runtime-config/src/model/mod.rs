@@ -15,7 +15,7 @@ pub use self::call::{
     Cache, Call, CallPolicy, CallRoute, CircuitBreaker, ConnectFailure, Priority, Retries, RetryOn, Scheme,
     Target, TargetService, Unavailable,
 };
-pub use self::drain::Drain;
+pub use self::drain::{Drain, PreStop};
 pub use self::health::{AppProbe, AppProbes, Check, Health, KafkaCheck};
 pub use self::inbound::{Authentication, Caller, ForwardAuth, Inbound, Issuer, Jwt, Route, RouteAuth};
 pub use self::observability::{AppMetrics, Observability, Tracing};

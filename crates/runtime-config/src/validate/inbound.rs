@@ -95,13 +95,13 @@ fn check_auth(path: &str, auth: &RouteAuth, calls: &BTreeMap<String, Call>, repo
             report.add(&format!("{path}.jwt.jwks"), "must be the URL of the issuer's key set");
         }
         let headers: Vec<_> = claims.values().cloned().collect();
-        report.tokens(&format!("{path}.jwt.claims"), "header name", &headers);
+        report.headers(&format!("{path}.jwt.claims"), &headers);
     }
     if let Some(ForwardAuth { call, path: asked, headers }) = forward {
         if !calls.contains_key(call) {
             report.add(&format!("{path}.forward.call"), "must be one of calls");
         }
         report.path(&format!("{path}.forward.path"), asked);
-        report.tokens(&format!("{path}.forward.headers"), "header name", headers);
+        report.headers(&format!("{path}.forward.headers"), headers);
     }
 }

@@ -6,7 +6,9 @@ mod inbound;
 
 use std::net::IpAddr;
 
-use crate::model::{AppMetrics, Drain, Milliseconds, Observability, RuntimeConfig, ServiceRef, Tracing};
+use crate::model::{
+    AppMetrics, Drain, Milliseconds, Observability, PreStop, RuntimeConfig, ServiceRef, Tracing,
+};
 use crate::{Error, Violation, ports};
 
 const MAX_SETTLE_SECONDS: u32 = 3600;
@@ -39,7 +41,7 @@ impl RuntimeConfig {
         inbound::check(inbound, calls, &mut report);
         health::check(health, &mut report);
         check_observability(observability, &mut report);
-        check_drain(*drain, &mut report);
+        check_drain(drain, &mut report);
         report.into_result()
     }
 }
@@ -67,13 +69,17 @@ fn check_observability(observability: &Observability, report: &mut Report) {
     }
 }
 
-fn check_drain(drain: Drain, report: &mut Report) {
-    let Drain { settle_seconds, timeout_seconds } = drain;
-    if settle_seconds > MAX_SETTLE_SECONDS {
+fn check_drain(drain: &Drain, report: &mut Report) {
+    let Drain { settle_seconds, timeout_seconds, pre_stop } = drain;
+    if *settle_seconds > MAX_SETTLE_SECONDS {
         report.add("drain.settleSeconds", "must be at most 3600");
     }
-    if timeout_seconds > MAX_TIMEOUT_SECONDS {
+    if *timeout_seconds > MAX_TIMEOUT_SECONDS {
         report.add("drain.timeoutSeconds", "must be at most 86400");
+    }
+    if let Some(PreStop { port, path }) = pre_stop {
+        report.port("drain.preStop.port", *port);
+        report.path("drain.preStop.path", path);
     }
 }
 
@@ -137,6 +143,28 @@ fn is_token(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+/// Headers that say where a message ends or to whom it goes, that end at one hop (RFC 9110 7.6.1), or are the runtime's
+/// word. Servers in the tradition of CGI take an underscore for a hyphen.
+fn is_reserved(header: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "host",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "keep-alive",
+        "expect",
+        "http2-settings",
+        "x-service-auth",
+        "x-internal-api-key",
+    ];
+    let name = header.to_ascii_lowercase().replace('_', "-");
+    NAMES.contains(&name.as_str()) || ["proxy-", "x-goodgo-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[derive(Default)]
 struct Report(Vec<Violation>);
 
@@ -185,6 +213,17 @@ impl Report {
         for (index, value) in values.iter().enumerate() {
             if !is_token(value) {
                 self.add(&format!("{path}[{index}]"), &format!("must be a {what} (RFC 9110 5.6.2)"));
+            }
+        }
+    }
+
+    /// Names of headers that are given to the app in the name of a user.
+    fn headers(&mut self, path: &str, names: &[String]) {
+        self.tokens(path, "header name", names);
+        for (index, name) in names.iter().enumerate() {
+            if is_reserved(name) {
+                let message = "frames or directs messages, or is the platform's: choose another name";
+                self.add(&format!("{path}[{index}]"), message);
             }
         }
     }

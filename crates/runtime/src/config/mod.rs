@@ -104,7 +104,7 @@ impl Hot {
 
     /// How to drain; the defaults before the first good file.
     pub(crate) fn drain(&self) -> goodgo_runtime_config::Drain {
-        self.current().as_ref().map(|snapshot| snapshot.config.drain).unwrap_or_default()
+        self.current().as_ref().map(|snapshot| snapshot.config.drain.clone()).unwrap_or_default()
     }
 
     /// Takes what was read: a good configuration comes into force, a bad one is remembered as the last error.

@@ -20,7 +20,7 @@ const MOST_GRPC: usize = 1024;
 
 /// Why the app is not well.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("failed to connect to the app on port {port}: {source}")]
     Connect { port: u16, source: std::io::Error },
     #[error("failed to get an answer from the app: {0}")]
@@ -54,6 +54,18 @@ pub(super) async fn ask(probe: &AppProbe) -> Result<(), Error> {
     };
     let limit = Duration::from_millis(*timeout_ms);
     tokio::time::timeout(limit, asking).await.unwrap_or(Err(Error::Timeout(*timeout_ms)))
+}
+
+/// What the app answers to `GET path`, once it has said all of it.
+///
+/// # Errors
+/// When there is no whole answer.
+pub(crate) async fn tell(port: u16, path: &str) -> Result<StatusCode, Error> {
+    let (head, mut body) = get(port, path, &HeaderMap::new()).await?.into_parts();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        frame?;
+    }
+    Ok(head.status)
 }
 
 /// `GET path` over HTTP/1.1 on a new connection.

@@ -30,6 +30,7 @@ use goodgo_runtime_config::{Check, Health, KafkaCheck};
 use serde_json::{Map, Value};
 use tokio::task::AbortHandle;
 
+pub(crate) use self::app::tell;
 use self::check::{Schedule, run};
 use self::database::Database;
 use self::kafka::Kafka;

@@ -60,7 +60,7 @@ pub(crate) fn config(calls: impl IntoIterator<Item = (&'static str, Call)>) -> R
         },
         health: Health::default(),
         observability: Observability::default(),
-        drain: Drain { settle_seconds: 1, timeout_seconds: 5 },
+        drain: Drain { settle_seconds: 1, timeout_seconds: 5, pre_stop: None },
     }
 }
 
