@@ -63,11 +63,7 @@ const TESTS: [Need; 10] = [
     need("nginx", "nginx-light", "is an app that hostile messages are sent to"),
     need("ip", "iproute2", "brings up the network in which packets get lost"),
     need("iptables", "iptables", "loses them"),
-    need(
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-        "faketime",
-        "lets the runtime's clock jump",
-    ),
+    need("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "faketime", "lets the runtime's clock jump"),
     need("npm", "npm", "installs axios"),
     // Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
     Need {
