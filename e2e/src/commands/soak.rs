@@ -110,7 +110,7 @@ pub(crate) fn soak(arguments: &Arguments) -> Result<ExitCode> {
         good &= deny::check()?;
         good &= record.is_done(RANDOM_INPUTS)? || random_inputs(&record)?;
     }
-    let copy = Copy::new()?;
+    let mut copy = None;
     for mutant in chosen {
         let name = mutant.label();
         if arguments.mutant.is_none() && record.is_done(&name)? {
@@ -120,7 +120,11 @@ pub(crate) fn soak(arguments: &Arguments) -> Result<ExitCode> {
             println!("more to do: run it again, and it goes on with {name:?}");
             break;
         }
-        good &= is_noticed(mutant, &copy, &record)?;
+        let copy = match &copy {
+            Some(copy) => copy,
+            None => copy.insert(Copy::new()?),
+        };
+        good &= is_noticed(mutant, copy, &record)?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
