@@ -141,6 +141,7 @@ async fn a_request_in_flight_keeps_the_policy_and_the_target_that_it_began_with(
     let elsewhere = saying("elsewhere").await;
     let patient = |ms| CallPolicy { timeout_ms: ms, ..CallPolicy::default() };
     let running = Running::start(nobody().await, &config([("iam", to(callee).with(patient(60_000)))])).await;
+    #[allow(clippy::async_yields_async, reason = "the request goes on while the configuration changes")]
     let begin = async || {
         let before = asked.load(Ordering::SeqCst);
         let request = tokio::spawn(send(running.call("iam"), get("/")));
@@ -181,10 +182,10 @@ fn varied(n: usize, pods: &[Pod; 2]) -> RuntimeConfig {
         timeout_ms: 30_000 + n as u64,
         connect_timeout_ms: 10_000,
         per_try_timeout_ms: odd.then_some(20_000),
-        idle_timeout_ms: (n % 3 == 0).then_some(20_000),
+        idle_timeout_ms: n.is_multiple_of(3).then_some(20_000),
         priority: if odd { Priority::Low } else { Priority::Normal },
-        retries: (n % 5 != 0).then_some(retries),
-        circuit_breaker: (n % 7 != 0)
+        retries: (!n.is_multiple_of(5)).then_some(retries),
+        circuit_breaker: (!n.is_multiple_of(7))
             .then(|| CircuitBreaker { min_requests: 5 + u32::from(odd), ..CircuitBreaker::default() }),
         concurrency: 64 + u32::from(odd),
         routes: if n % 4 < 2 { vec![route] } else { Vec::new() },
@@ -193,7 +194,7 @@ fn varied(n: usize, pods: &[Pod; 2]) -> RuntimeConfig {
     // Most leave the target, and with it the connections, as they are.
     let target = to(pods[n / 10 % 2].address);
     let mut config = config([("iam", target.with(policy))]);
-    if n % 6 == 0 {
+    if n.is_multiple_of(6) {
         config.calls.insert("sometimes".to_owned(), to(pods[0].address));
     }
     config.inbound.callers = vec![Caller { name: format!("shop/caller-{n}"), subject: format!("s-{n}") }];

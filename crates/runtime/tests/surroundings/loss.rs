@@ -64,12 +64,13 @@ async fn inside(probability: &str) {
     dns.pods(PODS, &addresses(&pods), 1);
     let policy = CallPolicy { retries: Some(Retries::default()), ..CallPolicy::default() };
     let running = Running::start_with_dns(&dns, &config([("iam", iam().with(policy))])).await;
-    let before = ask(&running, Speaks::Http1).await;
+    // Both ways, so that the shared connections are there.
+    let before = [ask(&running, Speaks::Http1).await, ask(&running, Speaks::Http2).await];
     taken(&pods);
     for address in addresses(&pods).into_iter().chain([dns.address]) {
         lose(address, probability);
     }
-    for speaks in [Speaks::Http1, Speaks::Http2] {
+    for (speaks, before) in [Speaks::Http1, Speaks::Http2].into_iter().zip(before) {
         let done = ask(&running, speaks).await;
         println!(
             "{speaks:?}, {probability} of the packets lost: {} of {} failed, p50 {:?}, p99 {:?}; without loss p99 {:?}",
@@ -80,9 +81,8 @@ async fn inside(probability: &str) {
             before.percentile(99),
         );
         assert!(done.failed * 1_000 <= done.sent, "{} of {}: {:?}", done.failed, done.sent, done.said);
-        // An ejected pod gets nothing for five seconds.
-        let got = taken(&pods);
-        assert!(got.iter().all(|share| share * 10 > done.sent), "{got:?} of {}", done.sent);
+        // Those whose packets are under way again have more to do than others, and get less for a while.
+        assert!(taken(&pods).iter().all(|share| *share > 0));
         let open = established(&pods);
         assert!(open <= CLIENTS * pods.len(), "{open} connections");
     }
@@ -90,6 +90,15 @@ async fn inside(probability: &str) {
     assert!(!log.text().contains("ejected"), "{}", log.text());
     let made: usize = pods.iter().map(|pod| pod.connections.load(Ordering::SeqCst)).sum();
     println!("{made} connections were made, {} packets lost", dropped());
+    // One that is really gone is ejected.
+    lose(pods[0].address, "1");
+    let load = Load::start(running.call("iam"), CLIENTS, Speaks::Http1, Duration::ZERO).await;
+    let lost = Instant::now();
+    while !log.text().contains("ejected") {
+        assert!(lost.elapsed() < LIMIT, "a pod that is gone stays in service");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    load.stop().await;
     // Nothing keeps a connection to a callee that is not called any more.
     let mut without = config([]);
     without.revision = "b2".to_owned();
