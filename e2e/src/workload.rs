@@ -1,3 +1,4 @@
 //! What the tests let services do.
 
+pub mod chain;
 pub mod load;

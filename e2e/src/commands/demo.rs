@@ -7,6 +7,7 @@ use goodgo_e2e::kubectl::Kubectl;
 use goodgo_e2e::plan::Nodes;
 use goodgo_e2e::product::Images;
 use goodgo_e2e::progress::{Step, say};
+use goodgo_e2e::workload::chain;
 use goodgo_e2e::{host, http, product};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
     wait_until_ready(&kubectl).await?;
     show(&kubectl)?;
     call(&kubectl).await?;
+    measure(&kubectl).await?;
     farewell(&cluster, name)
 }
 
@@ -147,10 +149,22 @@ fn why_not_ready(service: &Value) -> Option<(String, String)> {
 
 /// Calls user-service from this machine, through its Service's address.
 async fn call(kubectl: &Kubectl) -> Result<()> {
-    let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
-    let address = kubectl.run(&["get", "service", "user-service", "-n", NAMESPACE, "-o", path])?;
-    let url = format!("http://{address}/users/123");
+    let url = format!("http://{}/users/123", address(kubectl, "user-service")?);
     get(&url).await
+}
+
+/// Where a service is reached from this machine: `address:port`.
+fn address(kubectl: &Kubectl, service: &str) -> Result<String> {
+    let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
+    kubectl.run(&["get", "service", service, "-n", NAMESPACE, "-o", path])
+}
+
+/// Says how long an order takes, which needs three services one after another.
+async fn measure(kubectl: &Kubectl) -> Result<()> {
+    const ORDERS: usize = 300;
+    let times = chain::measure(&address(kubectl, "order-service")?, ORDERS).await?;
+    println!("\n{}", chain::described(&times));
+    Ok(())
 }
 
 /// Shows the demo's key, as callers without a runtime do; user-service shows iam-service a token.

@@ -284,6 +284,20 @@ impl Namespace {
         Ok(format!("{ip}:{}", found["spec"]["ports"][0]["port"]))
     }
 
+    /// What the runtime of each of a service's pods answers on its admin port.
+    ///
+    /// # Errors
+    /// When one can't be asked.
+    pub async fn runtimes(&self, service: &str, endpoint: &str) -> Result<Vec<String>> {
+        let mut answers = Vec::new();
+        for pod in self.pods(service).await? {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let path = format!("/api/v1/namespaces/{}/pods/{pod}:14010/proxy/{endpoint}", self.name);
+            answers.push(self.kubectl(&["get", "--raw", &path]).await?);
+        }
+        Ok(answers)
+    }
+
     /// What a person would look at when a service is not as it should be.
     pub async fn state(&self, service: &str) -> String {
         let selector = format!("goodgo.io/service={service}");

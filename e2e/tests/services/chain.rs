@@ -64,11 +64,8 @@ async fn get(url: &str) -> Result<Value> {
 /// Requests that the runtimes of a service's pods counted on a listener.
 async fn requests(namespace: &Namespace, service: &str, listener: &str) -> Result<f64> {
     let mut sum = 0.0;
-    for pod in namespace.pods(service).await? {
-        let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}:14010/proxy/metrics", namespace.name);
-        let text = namespace.kubectl(&["get", "--raw", &path]).await?;
-        ensure!(text.contains("# EOF") || text.contains("# TYPE"), "{pod} answered no metrics: {text}");
+    for text in namespace.runtimes(service, "metrics").await? {
+        ensure!(text.contains("# EOF") || text.contains("# TYPE"), "{service} answered no metrics: {text}");
         sum += metrics::sum(&text, "goodgo_runtime_requests_total", &[&format!("listener=\"{listener}\"")]);
     }
     Ok(sum)

@@ -13,6 +13,8 @@ mod calls;
 mod chain;
 mod conflict;
 mod deletion;
+mod drain;
+mod figures;
 mod healing;
 mod hot;
 mod identity;

@@ -5,12 +5,13 @@ use futures::{StreamExt, TryStreamExt};
 use goodgo_e2e::http;
 use goodgo_e2e::oracle::tell;
 use goodgo_e2e::scenario::{Namespace, eventually};
+use goodgo_e2e::workload::load::{Load, Protocol};
 use kube::api::{WatchEvent, WatchParams};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a watch on the Deployment saw: each new number of replicas, and who ever owned the field.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +66,52 @@ async fn real_cpu_scales_up_and_down_and_the_operator_never_writes_replicas() ->
     assert_eq!(seen.replicas.last(), Some(&1));
     assert_eq!(seen.replicas.first(), Some(&1));
     shop.ready("product-service").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_pods_that_the_autoscaler_made_get_a_quarter_each_under_grpc_load() -> Result<()> {
+    /// Enough that chance alone keeps each share within a fraction of the five percent.
+    const WINDOW: u64 = 1_200;
+    const LIMIT: Duration = Duration::from_secs(15);
+    let shop = Namespace::alone("spread").await?;
+    // The load is some hundred times what a pod may use, so that the autoscaler wants all four at its first look.
+    let callee = json!({"port": 3003, "protocol": "GRPC",
+        "resources": {"requests": {"cpu": "1m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "scaling": {"min": 1, "max": 4, "cpuPercent": 50}});
+    shop.service("product-service", callee).await?;
+    let caller = json!({"port": 3002, "protocol": "GRPC", "calls": [{"service": "product-service"}]});
+    shop.service("user-service", caller).await?;
+    shop.ready("product-service").await?;
+    shop.ready("user-service").await?;
+    let address = shop.address("user-service").await?;
+    let load = Load::over(Protocol::Grpc(Some("product-service")), &address, 16, Duration::from_millis(40));
+
+    let began = Instant::now();
+    if let Err(error) = shop.settled("product-service", 4, &[]).await {
+        let hpa = shop.kubectl(&["describe", "hpa", "product-service--hpa"]).await?;
+        anyhow::bail!("{error:#}\n{hpa}");
+    }
+    tell(&format!("from the first gRPC call to four ready pods: {:.1?}", began.elapsed()));
+    let ready = Instant::now();
+    load.take_pods();
+    let even = loop {
+        load.more(WINDOW).await?;
+        let pods = load.take_pods();
+        let sum: u64 = pods.values().sum();
+        let is_even =
+            pods.len() == 4 && pods.values().all(|count| (200..=300).contains(&(count * 1_000 / sum.max(1))));
+        if is_even {
+            break pods;
+        }
+        ensure!(ready.elapsed() < LIMIT, "not even shares {LIMIT:?} after four pods were ready: {pods:?}");
+    };
+    let took = ready.elapsed();
+    let report = load.stop().await?;
+    tell(&format!(
+        "four pods share gRPC calls evenly {took:.1?} after they were ready: {:?}; {report}",
+        even.values()
+    ));
     Ok(())
 }
 

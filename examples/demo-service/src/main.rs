@@ -9,7 +9,10 @@
 //! | `EXIT_AT_ONCE` | true | on SIGTERM exit without finishing anything: the worst that an app can do to its callers |
 
 mod call;
+mod grpc;
 mod routes;
+mod serve;
+mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -42,21 +45,17 @@ async fn main() -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     tracing::info!(service = demo.service, %address, exit_at_once, "listening");
-    let served = axum::serve(listener, routes::router(Arc::new(demo)));
     // As PID 1 of a container a process that does not handle SIGTERM ignores it.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    if exit_at_once {
-        tokio::select! {
-            result = served => result.context("failed to serve")?,
-            _ = terminate.recv() => tracing::info!("SIGTERM: exiting at once"),
-        }
-        return Ok(());
-    }
     let told = async move {
         terminate.recv().await;
-        tracing::info!("SIGTERM: finishing");
+        tracing::info!("SIGTERM");
+        if exit_at_once {
+            std::process::exit(0);
+        }
     };
-    served.with_graceful_shutdown(told).await.context("failed to serve")
+    serve::serve(listener, routes::router(Arc::new(demo)), told).await;
+    Ok(())
 }
 
 /// Empty counts as unset.

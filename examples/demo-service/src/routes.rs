@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::{CallFailed, Callees};
+use crate::{grpc, websocket};
 
 /// Longest that one `/burn` may keep a core busy.
 const MAX_BURN: Duration = Duration::from_secs(10);
@@ -40,7 +41,9 @@ pub(crate) fn router(demo: Arc<Demo>) -> Router {
         .route("/whoami", get(whoami))
         .route("/echo", post(echo))
         .route("/burn", get(burn))
-        .route("/sick", get(fall_sick));
+        .route("/sick", get(fall_sick))
+        .route("/ws", get(websocket::echo))
+        .merge(grpc::routes());
     let own = match demo.service.as_str() {
         "iam-service" => Router::new().route("/internal/permissions/{id}", get(permissions)),
         "user-service" => Router::new().route("/users/{id}", get(user)),
@@ -159,7 +162,7 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router(Arc::new(demo))).await });
+        tokio::spawn(crate::serve::serve(listener, router(Arc::new(demo)), std::future::pending()));
         format!("http://{address}")
     }
 
@@ -220,5 +223,41 @@ mod tests {
         let start = Instant::now();
         assert_eq!(get_json(format!("{base}/burn?ms=30")).await.1, json!({ "burntMs": 30 }));
         assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn a_question_is_passed_on_over_grpc() {
+        let callee = serve("product-service", &[]).await;
+        let base = serve("user-service", &[("product-service", &callee)]).await;
+        let client: Client<_, Full<Bytes>> =
+            Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        for (service, pod, status) in [("product-service", "pod-1", "0"), ("iam-service", "", "14")] {
+            let length = u8::try_from(service.len()).unwrap();
+            let question = [&[0, 0, 0, 0, length + 2, 0x0a, length][..], service.as_bytes()].concat();
+            let request = Request::post(format!("{base}/goodgo.demo.v1.Demo/Ask"));
+            let response = client.request(request.body(Full::from(question)).unwrap()).await.unwrap();
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.unwrap();
+            let trailers = body.trailers().unwrap_or(&head.headers);
+            assert_eq!(trailers["grpc-status"], status, "{trailers:?}");
+            assert_eq!(body.to_bytes().get(7..).unwrap_or_default(), pod.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_websocket_echoes_and_closes() {
+        use futures::{SinkExt, StreamExt};
+        use tokio_tungstenite::tungstenite::Message;
+
+        let base = serve("demo", &[]).await;
+        let address = base.strip_prefix("http://").unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut socket, _) =
+            tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream).await.unwrap();
+        socket.send(Message::text("hello")).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+        socket.close(None).await.unwrap();
+        assert!(matches!(socket.next().await.unwrap(), Ok(Message::Close(None))));
+        assert!(socket.next().await.is_none());
     }
 }
