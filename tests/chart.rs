@@ -16,9 +16,9 @@ fn root() -> PathBuf {
 
 /// What the chart's roles permit, from the operator's own table.
 fn rules() -> String {
-    let services = rbac::cluster_role("").rules.unwrap();
+    let (services, cluster) = (rbac::service_rules(), rbac::cluster_rules());
     let leader = rbac::role("", "").rules.unwrap();
-    serde_saphyr::to_string(&json!({"services": services, "leader": leader})).unwrap()
+    serde_saphyr::to_string(&json!({"services": services, "cluster": cluster, "leader": leader})).unwrap()
 }
 
 fn helm(args: &[&str]) -> Output {
