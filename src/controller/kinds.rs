@@ -91,11 +91,17 @@ pub(super) async fn watch_definitions(
             }
             Err(error) => {
                 watch.failed(&error);
-                // Without the right to look nothing is known to be there; everything else goes on.
-                watch.listed().await;
+                if is_forbidden(&error) {
+                    // Without the right to look nothing is known to be there; everything else goes on.
+                    watch.listed().await;
+                }
             }
         }
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
 /// The kinds that are watched.
