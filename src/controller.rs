@@ -14,6 +14,7 @@ mod context;
 pub mod dereference;
 mod events;
 pub mod in_force;
+mod kinds;
 pub mod prune;
 pub mod report;
 pub mod status;
@@ -117,7 +118,7 @@ async fn derive(input: &Input, context: &Context) -> Outcome {
     match enact(&valid, input, context).await {
         Ok(children) => {
             let not_active = not_active(&valid, &input.view, &input.platform);
-            Outcome::Applied { children, not_active }
+            Outcome::Applied { children: Box::new(children), not_active }
         }
         Err(error) => Outcome::Failed(error),
     }

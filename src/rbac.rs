@@ -55,6 +55,14 @@ const SERVICES: [Permission; 5] = [
     },
 ];
 
+/// In the whole cluster, whatever namespaces are watched.
+const CLUSTER: [Permission; 1] = [Permission {
+    group: "apiextensions.k8s.io",
+    resource: "customresourcedefinitions",
+    verbs: &["list", "watch"],
+    reason: "know whether Traefik's and cert-manager's kinds are there",
+}];
+
 /// In the operator's own namespace.
 const OWN_NAMESPACE: [Permission; 1] = [Permission {
     group: "coordination.k8s.io",
@@ -79,10 +87,23 @@ pub fn permissions() -> Vec<Permission> {
     SERVICES.into_iter().chain(children).collect()
 }
 
-/// The ClusterRole `name`.
+/// The ClusterRole `name`: what is needed everywhere, and in the cluster itself.
 #[must_use]
 pub fn cluster_role(name: &str) -> ClusterRole {
-    ClusterRole { metadata: named(name, None), rules: Some(rules(&permissions())), ..ClusterRole::default() }
+    let all: Vec<_> = permissions().into_iter().chain(CLUSTER).collect();
+    ClusterRole { metadata: named(name, None), rules: Some(rules(&all)), ..ClusterRole::default() }
+}
+
+/// Rules for where services are reconciled.
+#[must_use]
+pub fn service_rules() -> Vec<PolicyRule> {
+    rules(&permissions())
+}
+
+/// Rules for the cluster itself, which no Role of a namespace can hold.
+#[must_use]
+pub fn cluster_rules() -> Vec<PolicyRule> {
+    rules(&CLUSTER)
 }
 
 /// The Role `name` in the operator's own namespace.
@@ -118,7 +139,7 @@ mod tests {
 
     #[test]
     fn nothing_dangerous_is_asked_for() {
-        for permission in permissions().iter().chain(&OWN_NAMESPACE) {
+        for permission in permissions().iter().chain(&CLUSTER).chain(&OWN_NAMESPACE) {
             let Permission { group, resource, verbs, reason } = permission;
             assert!(*resource != "secrets" && !resource.contains('*') && *group != "*", "{permission:?}");
             assert!(*group != "rbac.authorization.k8s.io", "{permission:?}");

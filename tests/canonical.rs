@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use goodgo_api::FIELD_MANAGER;
 use goodgo_e2e::ControlPlane;
 use goodgo_e2e::control_plane::ControlPlaneOptions;
+use goodgo_e2e::definitions;
 use goodgo_managed_fields::{digest, owned};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
@@ -32,6 +33,10 @@ async fn every_golden_manifest_comes_back_as_it_was_sent() {
     let plane = ControlPlane::start(ControlPlaneOptions::default()).await.unwrap();
     let client = plane.client().await.unwrap();
     let params = PatchParams::apply(FIELD_MANAGER).force();
+    for definitions in [definitions::TRAEFIK, definitions::CERTIFICATE] {
+        plane.kubectl().apply_over("default", &definitions.yaml().unwrap()).unwrap();
+    }
+    plane.kubectl().run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
     let (mut objects, mut differing) = (0, Vec::new());
     for case in cases() {
         let namespace = format!("golden-{}", case.file_name().unwrap().to_string_lossy());

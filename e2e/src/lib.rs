@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod control_plane;
+pub mod definitions;
 pub mod deny;
 mod history;
 pub mod host;

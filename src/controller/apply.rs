@@ -65,6 +65,10 @@ async fn step(
 ) -> Result<(), Error> {
     let mut refused = None;
     for manifest in manifests {
+        if !context.kinds.are_served(manifest.key.kind) {
+            applied.missing.insert(manifest.key.kind);
+            continue;
+        }
         let settled = match initial_replicas {
             Some(minimum) if manifest.key.kind == ChildKind::Deployment => {
                 replicas::settle(manifest, minimum, service, context).await

@@ -3,6 +3,8 @@
 //! [`Children<Prepared>`] are manifests; only [`super::apply`] turns them into [`Children<Applied>`], and only from those
 //! can a status be computed. Both conversions name every kind: a new one can't be forgotten.
 
+use std::collections::BTreeSet;
+
 use goodgo_managed_fields::{Digest, digest};
 use goodgo_render::ChildKind;
 use serde::Serialize;
@@ -30,10 +32,12 @@ pub struct Children<State> {
     pub foundation: Vec<Manifest>,
     /// The migrate step, which gates the workload.
     pub migration: Option<Manifest>,
-    /// Deployment, autoscaler, disruption budget, in this order.
+    /// Deployment, autoscaler, disruption budget; then what the gateway needs, its routes last.
     pub workload: Vec<Manifest>,
     /// Pods to start with when the Deployment leaves their number to an autoscaler or to `kubectl scale`.
     pub initial_replicas: Option<i32>,
+    /// Address from outside, when the routes are served.
+    pub url: Option<String>,
     /// Revision of the runtime's configuration; none with the runtime off.
     pub config_revision: Option<String>,
     /// How far it is applied.
@@ -53,6 +57,8 @@ pub struct Applied {
     pub conflicts: Vec<ChildKey>,
     /// Children that are on their way out and will be made anew.
     pub leaving: Vec<ChildKey>,
+    /// Kinds that the API server doesn't serve: their children wait until somebody installs their definition.
+    pub missing: BTreeSet<ChildKind>,
     /// Children that somebody keeps undoing, and until when they are left alone or count as contended.
     pub contended: Vec<(ChildKey, Instant)>,
     /// Whether one of the conflicts or leaving children is in no watch: nobody will tell when it is gone.
@@ -79,7 +85,8 @@ impl Applied {
     /// Whether nothing holds the next step back.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        let Self { migration, conflicts, leaving, contended: _, unwatched: _, held_back: _ } = self;
+        let Self { migration, conflicts, leaving, missing: _, contended: _, unwatched: _, held_back: _ } =
+            self;
         *migration == Migration::Done && conflicts.is_empty() && leaving.is_empty()
     }
 }
@@ -100,7 +107,12 @@ impl Children<Prepared> {
             deployment,
             horizontal_pod_autoscaler,
             pod_disruption_budget,
+            certificate,
+            middlewares,
+            servers_transports,
+            ingress_routes,
             initial_replicas,
+            url,
             config_revision,
         } = rendered;
         let foundation = [
@@ -110,16 +122,21 @@ impl Children<Prepared> {
             manifest(ChildKind::Service, service)?,
             manifest(ChildKind::Service, headless_service)?,
         ];
-        let workload = [
+        let mut workload = vec![
             manifest(ChildKind::Deployment, deployment)?,
             manifest(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler)?,
             manifest(ChildKind::PodDisruptionBudget, pod_disruption_budget)?,
+            manifest(ChildKind::Certificate, certificate)?,
         ];
+        workload.extend(manifests(ChildKind::Middleware, middlewares)?);
+        workload.extend(manifests(ChildKind::ServersTransport, servers_transports)?);
+        workload.extend(manifests(ChildKind::IngressRoute, ingress_routes)?);
         Ok(Self {
             foundation: foundation.into_iter().flatten().collect(),
             migration: manifest(ChildKind::Job, migration_job)?,
             workload: workload.into_iter().flatten().collect(),
             initial_replicas,
+            url,
             config_revision,
             state: Prepared,
         })
@@ -130,16 +147,27 @@ impl<State> Children<State> {
     /// Whether the service should own the object at `key`.
     #[must_use]
     pub fn wants(&self, key: &ChildKey) -> bool {
-        let Self { foundation, migration, workload, initial_replicas: _, config_revision: _, state: _ } =
-            self;
+        let Self {
+            foundation,
+            migration,
+            workload,
+            initial_replicas: _,
+            url: _,
+            config_revision: _,
+            state: _,
+        } = self;
         foundation.iter().chain(migration).chain(workload).any(|manifest| manifest.key == *key)
     }
 
     /// The same children, in another state.
     pub fn with<Next>(self, state: Next) -> Children<Next> {
-        let Self { foundation, migration, workload, initial_replicas, config_revision, state: _ } = self;
-        Children { foundation, migration, workload, initial_replicas, config_revision, state }
+        let Self { foundation, migration, workload, initial_replicas, url, config_revision, state: _ } = self;
+        Children { foundation, migration, workload, initial_replicas, url, config_revision, state }
     }
+}
+
+fn manifests(kind: ChildKind, objects: Vec<impl Serialize>) -> Result<Vec<Option<Manifest>>, Error> {
+    objects.into_iter().map(|object| manifest(kind, Some(object))).collect()
 }
 
 fn manifest(kind: ChildKind, object: Option<impl Serialize>) -> Result<Option<Manifest>, Error> {

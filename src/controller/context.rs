@@ -18,6 +18,7 @@ use super::cache::{ChildCache, ChildKey};
 use super::child::Seen;
 use super::contention::Applications;
 use super::in_force::InForce;
+use super::kinds::Kinds;
 use crate::identity::Issuers;
 use crate::metrics::Metrics;
 
@@ -29,6 +30,8 @@ pub struct Context {
     pub services: Store<GoodGoService>,
     /// All children, as digests.
     pub children: ChildCache,
+    /// Which kinds the API server serves.
+    pub kinds: Kinds,
     /// What was applied, and how often.
     pub applications: Applications,
     /// Services that failed.
@@ -89,6 +92,7 @@ impl Context {
             recorder,
             queue,
             children: ChildCache::default(),
+            kinds: Kinds::default(),
             applications: Applications::default(),
             backoff: Backoff::default(),
             fleet: Mutex::default(),

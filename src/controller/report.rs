@@ -29,7 +29,7 @@ pub enum Outcome {
     /// Everything was tried.
     Applied {
         /// What the server has.
-        children: Children<Applied>,
+        children: Box<Children<Applied>>,
         /// What was declared and is not acted on yet.
         not_active: Vec<NotActive>,
     },
@@ -88,8 +88,15 @@ fn next(outcome: Outcome) -> Result<Next, Error> {
         Outcome::Suspended | Outcome::Invalid(_) => Ok(Next::Settled),
         Outcome::Applied { children, not_active: _ } => {
             // Conflicts and leaving children that are watched wait for their event, as does the migrate step.
-            let Applied { migration: _, conflicts: _, leaving: _, contended, unwatched, held_back: _ } =
-                children.state;
+            let Applied {
+                migration: _,
+                conflicts: _,
+                leaving: _,
+                missing: _,
+                contended,
+                unwatched,
+                held_back: _,
+            } = children.state;
             let earliest = contended.iter().map(|(_, until)| *until).min();
             Ok(if unwatched { Next::Blocked } else { earliest.map_or(Next::Settled, Next::At) })
         }
@@ -142,10 +149,11 @@ mod tests {
                 migration: None,
                 workload: vec![],
                 initial_replicas: None,
+                url: None,
                 config_revision: None,
                 state,
             };
-            next(Outcome::Applied { children, not_active: vec![] }).unwrap()
+            next(Outcome::Applied { children: Box::new(children), not_active: vec![] }).unwrap()
         };
         let (until, none) = (Instant::now(), Applied::default);
         assert_eq!(next_of(none()), Next::Settled);

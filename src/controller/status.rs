@@ -4,13 +4,14 @@ mod callers;
 mod conditions;
 mod in_force;
 mod not_active;
+mod routes;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use goodgo_api::conditions::{ConditionStatus, ConditionType};
-use goodgo_api::status::{CallStatus, PartState, ReplicaStatus, RouteStatus, Summary, TopicStatus};
+use goodgo_api::status::{CallStatus, PartState, ReplicaStatus, Summary, TopicStatus};
 use goodgo_api::{GoodGoServiceStatus, Protocol};
 
 pub use self::callers::REFUSED;
@@ -57,7 +58,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         }
         Outcome::Applied { children, not_active } => {
             conditions.of_children(&children.state);
-            conditions.of_not_active(not_active, facts);
+            conditions.of_not_active(not_active, &children.state.missing, facts);
         }
     }
     conditions.of_rollout(facts.rollout, &facts.input.service.key.name);
@@ -76,11 +77,11 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         },
         conditions: conditions.list(facts),
         replicas: facts.rollout.map(replicas),
-        url: None, // until routes are served
+        url: routes::url(facts),
         endpoint: Some(endpoint(facts.input)),
         calls,
         topics: topics(facts.input),
-        routes: routes(facts.input),
+        routes: routes::routes(facts),
         canary: None, // until there is one
         selector: Some(format!("goodgo.io/service={},goodgo.io/track=stable", facts.input.service.key.name)),
         config_revision: facts.in_force.as_ref().map(|(_, revision)| revision.clone()),
@@ -158,18 +159,6 @@ fn topics(input: &Input) -> Vec<TopicStatus> {
         reason: Some("NotActive".to_owned()),
     };
     topics.into_iter().map(topic).collect()
-}
-
-fn routes(input: &Input) -> Vec<RouteStatus> {
-    let routes = input.object.spec.gateway.iter().flat_map(|gateway| {
-        gateway.routes.iter().map(|route| RouteStatus {
-            name: route.name.clone(),
-            claims: gateway.hosts.iter().map(|host| format!("{}{}", host.0, route.path.0)).collect(),
-            state: PartState::Unknown,
-            reason: Some("NotActive".to_owned()),
-        })
-    });
-    routes.collect()
 }
 
 fn summary(facts: &Facts<'_>, ready: &State, calls: &[CallStatus]) -> Summary {

@@ -5,6 +5,7 @@
 //! selected by our label: one that loses it is a deletion to us, and is found and repaired like one.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
@@ -16,20 +17,20 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::cache::{ChildKey, services_of};
 use super::child::{Child, Seen};
-use super::{Context, api_resource};
+use super::{Context, api_resource, kinds};
 
 /// Selects what this operator made.
 const OURS: &str = "app.kubernetes.io/managed-by=goodgo-operator";
 /// Objects in one page of a list: few full objects are in memory at once.
-const PAGE: u32 = 50;
+pub(super) const PAGE: u32 = 50;
 /// Seconds after which the server ends a watch; it is renewed without a list.
-const WATCH_SECONDS: u32 = 290;
+pub(super) const WATCH_SECONDS: u32 = 290;
 /// The name of the services' own kind in metrics and logs.
 const SERVICES: &str = "GoodGoService";
 
@@ -37,15 +38,21 @@ const SERVICES: &str = "GoodGoService";
 pub async fn start(client: &Client, services: Writer<GoodGoService>, context: &Arc<Context>) -> JoinSet<()> {
     let services = Arc::new(Services::new(services));
     let namespaces = namespaces(&context.platform.load().watch_namespaces);
-    let watches = namespaces.len() * (ChildKind::ALL.len() + 1);
+    let built_in: Vec<_> = ChildKind::ALL.into_iter().filter(|kind| kind.is_built_in()).collect();
+    // Of each namespace the children and the services, and of the cluster the definitions of other kinds.
+    let watches = namespaces.len() * (built_in.len() + 1) + 1;
     let listed = Arc::new(Barrier::new(watches + 1));
     let mut tasks = JoinSet::new();
+    let definitions =
+        kinds::watch_definitions(client.clone(), namespaces.clone(), listed.clone(), context.clone());
+    tasks.spawn(definitions);
     for namespace in namespaces {
-        for kind in ChildKind::ALL {
-            let watch = Watch::new(kind.as_str(), namespace.clone(), &listed, context);
+        for kind in &built_in {
+            let (kind, listed) = (*kind, Listed::of(&listed));
+            let watch = Watch::new(kind.as_str(), namespace.clone(), listed, context);
             tasks.spawn(watch_children(client.clone(), kind, watch));
         }
-        let watch = Watch::new(SERVICES, namespace, &listed, context);
+        let watch = Watch::new(SERVICES, namespace, Listed::of(&listed), context);
         tasks.spawn(watch_services(client.clone(), services.clone(), watch));
     }
     listed.wait().await;
@@ -58,38 +65,73 @@ fn namespaces(configured: &[String]) -> Vec<Option<String>> {
 }
 
 /// What one watch covers, and where it says that it has listed.
-struct Watch {
+pub(super) struct Watch {
     kind: &'static str,
     namespace: Option<String>,
-    listed: Option<Arc<Barrier>>,
+    listed: Listed,
     context: Arc<Context>,
 }
 
+/// Where a watch says that its first list is complete.
+pub(super) enum Listed {
+    /// Once to all others, which wait for each other, so that no reconcile sees half a cluster.
+    Together(Arc<Barrier>),
+    /// For a kind that came while others are at work.
+    Kind {
+        /// The kind.
+        kind: ChildKind,
+        /// Watches of it that have not listed.
+        left: Arc<AtomicUsize>,
+        /// Who waits for the first attempt.
+        tell: Option<oneshot::Sender<()>>,
+    },
+    /// It was said.
+    Said,
+}
+
+impl Listed {
+    /// Together with all others that get this barrier.
+    pub(super) fn of(barrier: &Arc<Barrier>) -> Self {
+        Self::Together(barrier.clone())
+    }
+}
+
 impl Watch {
-    fn new(
+    pub(super) fn new(
         kind: &'static str,
         namespace: Option<String>,
-        listed: &Arc<Barrier>,
+        listed: Listed,
         context: &Arc<Context>,
     ) -> Self {
-        Self { kind, namespace, listed: Some(listed.clone()), context: context.clone() }
+        Self { kind, namespace, listed, context: context.clone() }
     }
 
-    /// The first list is complete: wait for the others', so that no reconcile sees half a cluster.
-    async fn listed(&mut self) {
-        if let Some(listed) = self.listed.take() {
-            listed.wait().await;
+    /// A list is complete; the first is said.
+    pub(super) async fn listed(&mut self) {
+        match std::mem::replace(&mut self.listed, Listed::Said) {
+            Listed::Together(barrier) => {
+                barrier.wait().await;
+            }
+            Listed::Kind { kind, left, tell } => {
+                kinds::listed(kind, &left, &self.context);
+                drop(tell); // which is what its receiver waits for
+            }
+            Listed::Said => {}
         }
     }
 
-    fn failed(&self, error: &watcher::Error) {
+    pub(super) fn failed(&mut self, error: &watcher::Error) {
+        // Nobody waits for a kind whose definition is there and which can't be listed.
+        if let Listed::Kind { tell, .. } = &mut self.listed {
+            *tell = None;
+        }
         warn!(kind = self.kind, namespace = self.namespace, %error, "a watch broke and is started again");
         self.context.metrics.watch_failed(self.kind);
     }
 }
 
 /// Follows one kind of children and queues the services of each that changed.
-async fn watch_children(client: Client, kind: ChildKind, mut watch: Watch) {
+pub(super) async fn watch_children(client: Client, kind: ChildKind, mut watch: Watch) {
     let resource = api_resource(kind);
     let api: Api<Seen> = match &watch.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),

@@ -61,6 +61,11 @@ impl World {
         self.plane.kubectl().apply(&manifest.to_string()).unwrap();
     }
 
+    /// Applies a file of manifests, however large.
+    pub fn apply_text(&self, manifests: &str) {
+        self.plane.kubectl().apply_over("default", manifests).unwrap();
+    }
+
     /// Runs kubectl as the administrator.
     pub fn kubectl(&self, args: &[&str]) -> String {
         self.plane.kubectl().run(args).unwrap()

@@ -11,6 +11,7 @@ mod fleet;
 mod harness;
 mod in_force;
 mod process;
+mod routes;
 mod status;
 
 use harness::{Operator, World};
@@ -35,6 +36,7 @@ async fn keeps_its_promises_on_a_real_api_server() {
         children::replicas_belong_to_the_autoscaler,
         children::the_fields_of_others_are_left_alone,
         children::the_migrate_step_gates_the_workload,
+        routes::routes_wait_for_the_gateway_and_are_held_by_one,
         conflicts::a_foreign_object_is_reported_and_untouched,
         conflicts::a_foreign_object_with_our_label_is_reported_and_untouched,
         conflicts::a_persistent_opponent_makes_it_slow_down,

@@ -48,6 +48,8 @@ pub struct Children {
     /// ([`goodgo_api::INITIAL_REPLICAS_MANAGER`]), at creation and when scaling is switched on. `None`: the Deployment
     /// carries `replicas` itself.
     pub initial_replicas: Option<i32>,
+    /// Its address from outside: the main host with its scheme; none without a gateway.
+    pub url: Option<String>,
     /// Revision of the runtime's configuration in [`Children::config_map`].
     pub config_revision: Option<String>,
 }
@@ -205,6 +207,7 @@ impl Children {
             servers_transports,
             ingress_routes,
             initial_replicas: _,
+            url: _,
             config_revision: _,
         } = self;
         let mut objects = vec![

@@ -268,6 +268,15 @@ mod tests {
     }
 
     #[test]
+    fn hosts_need_entry_points_and_limits_a_redis_with_a_port() {
+        let text = "environment: local\nrateLimitStore: {endpoints: [redis]}\n\
+                    gateway: {entryPoints: [], plainEntryPoints: []}";
+        let bad: PlatformConfig = serde_saphyr::from_str(text).unwrap();
+        let paths: Vec<_> = bad.validate().unwrap_err().into_iter().map(|violation| violation.path).collect();
+        assert_eq!(paths, ["gateway.entryPoints", "gateway.plainEntryPoints", "rateLimitStore.endpoints"]);
+    }
+
+    #[test]
     fn what_is_set_for_a_later_version_is_named() {
         assert_eq!(PlatformConfig::default().not_acted_on(), [""; 0]);
         let text = "mesh: linkerd\n\

@@ -46,6 +46,7 @@ pub fn render(
         servers_transports: servers_transports(edge),
         ingress_routes: ingress_routes(edge),
         initial_replicas: initial_replicas(service, platform),
+        url: edge.and_then(Edge::url),
         config_revision,
     })
 }

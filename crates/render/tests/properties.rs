@@ -197,11 +197,18 @@ proptest! {
     #[test]
     fn names_fit_and_never_meet(first in name(), second in name(), namespace in "[a-z][a-z0-9-]{0,8}[a-z]") {
         let spec = json!({
-            "image": "x:1", "scaling": {"max": 9}, "migrate": {"command": ["m"]},
+            "image": "x:1", "scaling": {"max": 9}, "migrate": {"command": ["m"]}, "gateway": {
+                "hosts": ["a.b"], "tls": {"issuer": "ca"}, "routes": [
+                    {"name": "r", "path": "/", "auth": {"none": {}}, "retries": {"attempts": 2}},
+                    {"name": "abcdefghijklmnopqrst", "path": "/a", "auth": {"none": {}}, "retries": {"attempts": 2}},
+                ],
+            },
         });
         let children = |name: &str| objects(&case(vec![service(&namespace, name, &spec)]));
         let named: BTreeSet<_> = children(&first).into_iter().map(|child| (child.kind, child.name)).collect();
-        prop_assert_eq!(named.len(), 9, "all kinds, both Services");
+        let kinds: BTreeSet<_> = named.iter().map(|(kind, _)| *kind).collect();
+        prop_assert_eq!(kinds, BTreeSet::from(ChildKind::ALL));
+        prop_assert_eq!(named.len(), 18, "both Services, of the steps and transports one each, and both IngressRoutes");
         for child in children(&first) {
             prop_assert!(child.name.len() <= 63, "{}", child.name);
             prop_assert_eq!(&child.object["metadata"]["namespace"], namespace.as_str());
@@ -211,6 +218,82 @@ proptest! {
         if first != second {
             let other: BTreeSet<_> = children(&second).into_iter().map(|child| (child.kind, child.name)).collect();
             prop_assert!(named.is_disjoint(&other));
+        }
+    }
+}
+
+/// Reads `Host(`a`) && (Path(`/b`) || PathPrefix(`/b/`))`, as it is written for one host.
+fn fits(rule: &str, path: &str) -> bool {
+    let paths = rule.split_once(" && ").unwrap().1;
+    paths.trim_matches(['(', ')']).split(" || ").any(|part| {
+        let (kind, text) = part.split_once("(`").unwrap();
+        let text = text.trim_end_matches(['`', ')']);
+        if kind == "Path" { path == text } else { path.starts_with(text) }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The routes are asked in the order of their priorities, as Traefik does; what should be met is found without any.
+    #[test]
+    fn the_more_specific_route_wins_whatever_the_order(
+        routes in prop::collection::btree_map("(/[ab]{1,2}){1,3}|/", any::<bool>(), 1..6),
+        asked in prop::collection::vec("(/[ab]{1,2}){0,4}/?", 1..8),
+        turn in 0..6_usize,
+    ) {
+        let mut declared: Vec<_> = routes.iter().enumerate().map(|(index, (path, exact))| json!({
+            "name": format!("r{index}"), "path": path, "pathType": if *exact { "Exact" } else { "Prefix" },
+            "auth": {"none": {}}, "compress": true,
+        })).collect();
+        let length = declared.len();
+        declared.rotate_left(turn % length);
+        let spec = json!({"image": "x:1", "gateway": {"hosts": ["a.b"], "tls": {"secret": "s"}, "routes": declared}});
+        let objects = objects(&case(vec![service("a", "a", &spec)]));
+        let object = objects.into_iter().find(|child| child.name == "a--routes").unwrap().object;
+        let mut rules = object["spec"]["routes"].as_array().unwrap().clone();
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule["priority"].as_u64()));
+        for path in asked.iter().filter(|path| path.starts_with('/')) {
+            let below = |prefix: &str| {
+                let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let fitting = routes.iter().enumerate().filter(|(_, (route, exact))| {
+                if **exact { path == *route } else { below(route) }
+            });
+            let expected = fitting.max_by_key(|(_, (route, _))| route.len()).map(|(index, _)| format!("a--r{index}--compress"));
+            let met = rules.iter().find(|rule| fits(rule["match"].as_str().unwrap(), path));
+            let met = met.map(|rule| rule["middlewares"][0]["name"].as_str().unwrap().to_owned());
+            prop_assert_eq!(met, expected, "{}", path);
+        }
+    }
+
+    #[test]
+    fn what_another_service_holds_is_in_no_rule(lost in prop::collection::btree_set(0..4_usize, 0..4)) {
+        let claims: Vec<_> = lost.iter().map(|index| format!("{}/{}", ["a.b", "c.d"][index / 2], ["x", "y"][index % 2])).collect();
+        let route = |path: &str| json!({"name": path, "path": format!("/{path}"), "auth": {"none": {}}});
+        let spec = json!({"image": "x:1", "gateway": {
+            "hosts": ["a.b", "c.d"], "tls": {"secret": "s"}, "routes": [route("x"), route("y")],
+        }});
+        // The same spec, and the status that says what it holds.
+        let mut holder = service("b", "holder", &spec);
+        let routes = json!({"routes": [{"name": "x", "claims": claims, "state": "Ok"}]});
+        holder.status = Some(serde_json::from_value(routes).unwrap());
+        let mut mine = service("a", "a", &spec);
+        mine.metadata.creation_timestamp = None;
+        let objects = objects(&case(vec![mine, holder]));
+        let rules: Vec<_> = objects
+            .iter()
+            .filter(|child| child.name == "a--routes")
+            .flat_map(|child| child.object["spec"]["routes"].as_array().unwrap())
+            .map(|rule| rule["match"].as_str().unwrap().to_owned())
+            .collect();
+        for index in 0..4 {
+            let (host, path) = (["a.b", "c.d"][index / 2], ["/x", "/y"][index % 2]);
+            let there = rules.iter().any(|rule| {
+                rule.contains(&format!("Host(`{host}`)")) && rule.contains(&format!("Path(`{path}`)"))
+            });
+            prop_assert_eq!(there, !lost.contains(&index), "{} {}", host, path);
         }
     }
 }

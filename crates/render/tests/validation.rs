@@ -152,6 +152,66 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "switch the runtime on",
     ),
     (
+        "  gateway: {hosts: ['*.goodgo.example'], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [Api.goodgo.example], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [localhost], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [10.0.0.1], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: ['a`) || Host(`b.c'], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [a..b], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [-a.b], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.hosts[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [a.b], redirectFrom: [old], routes: [{name: r, path: /, auth: {none: {}}}]}",
+        "spec.gateway.redirectFrom[0]",
+        "DNS name",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: '/a`) || PathPrefix(`/', auth: {none: {}}}]}",
+        "spec.gateway.routes[r].path",
+        "path",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, headers: {'X A': b}, auth: {none: {}}}]}",
+        "spec.gateway.routes[r].headers[X A]",
+        "letters",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, headers: {X-A: ''}, auth: {none: {}}}]}",
+        "spec.gateway.routes[r].headers[X-A]",
+        "not empty",
+    ),
+    (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /, rateLimit: {average: 1, period: soon}, auth: {none: {}}}]}",
+        "spec.gateway.routes[r].rateLimit.period",
+        "no duration",
+    ),
+    (
         "  tolerations: [{key: a, effect: NoExecute, seconds: now}]",
         "spec.tolerations[0].seconds",
         "no duration",

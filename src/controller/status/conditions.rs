@@ -1,15 +1,16 @@
 //! The conditions of a service: which part says what, and what of it holds Ready back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use goodgo_api::conditions::{Condition, ConditionStatus, ConditionType, Polarity};
 use goodgo_api::status::{CallStatus, PartState};
-use goodgo_render::{NotActive, Part};
+use goodgo_render::{ChildKind, NotActive, Part};
 
 use super::super::cache::ChildKey;
 use super::super::child::Rollout;
 use super::super::children::{Applied, Migration};
 use super::not_active::explained;
+use super::routes::is_of_routes;
 use super::{Facts, is_applied};
 
 /// Names of one kind in one message; the rest are counted.
@@ -42,7 +43,8 @@ impl Conditions {
     }
 
     pub(super) fn of_children(&mut self, applied: &Applied) {
-        let Applied { migration, conflicts, leaving, contended, unwatched: _, held_back: _ } = applied;
+        let Applied { migration, conflicts, leaving, missing: _, contended, unwatched: _, held_back: _ } =
+            applied;
         match migration {
             Migration::Done => {}
             Migration::Waiting => self.progressing(
@@ -82,16 +84,19 @@ impl Conditions {
 
     /// Declared and not acted on yet: said plainly, and not held against the service. What has no condition of its own is
     /// said with InForce.
-    pub(super) fn of_not_active(&mut self, not_active: &[NotActive], facts: &Facts<'_>) {
-        let of = |parts: fn(Part) -> bool| explained(not_active.iter().filter(|found| parts(found.part)));
-        let events = of(|part| part == Part::Events);
-        let routes = of(is_of_routes);
-        for (type_, message) in [(ConditionType::TopicsReady, events), (ConditionType::RoutesReady, routes)] {
-            if !message.is_empty() {
-                self.set(type_, ConditionStatus::Unknown, "NotActive", message);
-            }
+    pub(super) fn of_not_active(
+        &mut self,
+        not_active: &[NotActive],
+        missing: &BTreeSet<ChildKind>,
+        facts: &Facts<'_>,
+    ) {
+        let of = |parts: fn(&NotActive) -> bool| explained(not_active.iter().filter(|found| parts(found)));
+        let events = of(|found| found.part == Part::Events);
+        if !events.is_empty() {
+            self.set(ConditionType::TopicsReady, ConditionStatus::Unknown, "NotActive", events);
         }
-        self.of_in_force(facts, &of(|part| part != Part::Events && !is_of_routes(part)));
+        self.of_routes(facts, missing, &of(is_of_routes));
+        self.of_in_force(facts, &of(|found| found.part != Part::Events && !is_of_routes(found)));
     }
 
     pub(super) fn of_rollout(&mut self, rollout: Option<&Rollout>, service: &str) {
@@ -205,10 +210,6 @@ impl Conditions {
             })
             .collect()
     }
-}
-
-const fn is_of_routes(part: Part) -> bool {
-    matches!(part, Part::Route | Part::ClosedRoute | Part::Gateway | Part::Canary)
 }
 
 fn is_bad(type_: ConditionType, status: ConditionStatus) -> bool {

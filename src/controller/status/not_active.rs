@@ -23,15 +23,11 @@ pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> S
 
 const fn why(part: Part) -> &'static str {
     match part {
-        Part::Events | Part::Gateway | Part::Canary | Part::Scaling => {
-            "accepted and not acted on by this version"
-        }
-        Part::Route => {
-            "served at the pods' gateway port 14002, and this version derives no route at the gateway yet"
-        }
+        Part::Events | Part::Canary | Part::Scaling => "accepted and not acted on by this version",
         Part::ClosedRoute => {
-            "closed, because auth.at: Gateway needs a gateway that authenticates and this version sets up none"
+            "closed, because the gateway would have to authenticate and this version doesn't make it"
         }
+        Part::Gateway => "Traefik decides this by itself",
         Part::Dependencies => "not acted on because the platform has no Kafka",
         Part::Runtime => "needs the runtime, which does not stand before this app",
         Part::TcpCallee => "not acted on because the callee speaks TCP",

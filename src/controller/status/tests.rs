@@ -39,10 +39,11 @@ fn applied(state: Applied) -> Outcome {
         migration: None,
         workload: vec![],
         initial_replicas: None,
+        url: Some("https://a.b".to_owned()),
         config_revision: None,
         state,
     };
-    Outcome::Applied { children, not_active: vec![] }
+    Outcome::Applied { children: Box::new(children), not_active: vec![] }
 }
 
 fn rollout(desired: i32, available: i32) -> Rollout {
@@ -270,4 +271,71 @@ fn what_the_pods_run_is_said_with_its_revision_and_repeated_by_a_new_leader() {
         assert_eq!(status.config_revision.as_deref(), Some(revision));
         previous = status;
     }
+}
+
+fn routed(redirects: &[&str]) -> Input {
+    input(json!({"image": "demo:1", "runtime": {"enabled": false}, "gateway": {
+        "hosts": ["a.b", "c.d"], "redirectFrom": redirects,
+        "routes": [{"name": "all", "path": "/", "auth": {"none": {}}}, {"name": "me", "path": "/me/", "auth": {"none": {}}}],
+    }}))
+}
+
+fn held(status: &GoodGoServiceStatus) -> Vec<(&str, Vec<&str>, PartState)> {
+    status
+        .routes
+        .iter()
+        .map(|route| (&*route.name, route.claims.iter().map(String::as_str).collect(), route.state))
+        .collect()
+}
+
+#[test]
+fn routes_at_the_gateway_are_said_with_what_they_hold() {
+    let status = status_of(&routed(&["old.b"]), &applied(Applied::default()), Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=True/Ready");
+    assert!(said(&status).contains(&"RoutesReady=True/Routed".to_owned()));
+    let expected = [
+        ("all", vec!["a.b/", "c.d/"], PartState::Ok),
+        ("me", vec!["a.b/me", "c.d/me"], PartState::Ok),
+        ("redirectFrom", vec!["old.b"], PartState::Ok),
+    ];
+    assert_eq!(held(&status), expected);
+    assert_eq!(status.url.as_deref(), Some("https://a.b"));
+}
+
+#[test]
+fn what_another_service_holds_is_named_and_gates() {
+    let mut input = routed(&[]);
+    input.view.lost.insert("c.d/me".to_owned(), ServiceKey::new("web", "b"));
+    let status = status_of(&input, &applied(Applied::default()), Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=False/RouteConflict");
+    let message = "c.d/me is held by web/b: take it out there, or choose another host or path";
+    assert_eq!(status.summary.as_ref().unwrap().message, message);
+    let expected = [("all", vec!["a.b/", "c.d/"], PartState::Ok), ("me", vec!["a.b/me"], PartState::Failed)];
+    assert_eq!(held(&status), expected);
+}
+
+#[test]
+fn without_a_gateway_the_routes_wait_and_keep_what_they_hold() {
+    let missing = [ChildKind::IngressRoute, ChildKind::Middleware].into();
+    let outcome = applied(Applied { missing, ..Applied::default() });
+    let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=False/GatewayMissing");
+    assert_eq!(held(&status)[1], ("me", vec!["a.b/me", "c.d/me"], PartState::Failed));
+    assert_eq!((status.url, status.observed_generation), (None, Some(7)), "everything else is there");
+
+    let outcome = applied(Applied { missing: [ChildKind::Certificate].into(), ..Applied::default() });
+    let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
+    assert_eq!(said(&status)[0], "Ready=False/CertManagerMissing");
+}
+
+#[test]
+fn a_service_that_fails_for_a_moment_keeps_its_routes() {
+    let input = routed(&[]);
+    let before = status_of(&input, &applied(Applied::default()), Some(&rollout(1, 1)));
+    let outcome = Outcome::Failed(crate::error::Error::Timeout(std::time::Duration::from_secs(1)));
+    let now = "2026-01-01T00:00:00Z".to_owned();
+    let failed =
+        Facts { input: &input, outcome: &outcome, rollout: None, in_force: None, previous: &before, now };
+    let failed = status(&failed);
+    assert_eq!((&failed.routes, &failed.url), (&before.routes, &before.url));
 }

@@ -60,6 +60,12 @@ impl<'a> Edge<'a> {
         asked.then_some(Tls { secret_name })
     }
 
+    /// The main host with its scheme.
+    pub(crate) fn url(&self) -> Option<String> {
+        let scheme = if self.tls().is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{}", self.gateway.hosts.first()?))
+    }
+
     /// Hosts of which this service holds the path of `route`.
     fn hosts_of(&self, route: &Route) -> impl Iterator<Item = &'a Host> {
         let path = route.path.as_str().to_owned();

@@ -158,5 +158,9 @@ fn strip(prefix: &str) -> Option<MiddlewareSpec> {
 /// As Go writes it: there are no days.
 pub(super) fn go_duration(duration: &Duration) -> String {
     let milliseconds = milliseconds(duration);
-    if milliseconds % 1_000 == 0 { format!("{}s", milliseconds / 1_000) } else { format!("{milliseconds}ms") }
+    if milliseconds.is_multiple_of(1_000) {
+        format!("{}s", milliseconds / 1_000)
+    } else {
+        format!("{milliseconds}ms")
+    }
 }

@@ -1,0 +1,118 @@
+//! What has become of the declared routes: served, held by another service, or waiting for a gateway.
+
+use std::collections::BTreeSet;
+
+use goodgo_api::conditions::{ConditionStatus, ConditionType};
+use goodgo_api::gateway::Gateway;
+use goodgo_api::status::{PartState, RouteStatus};
+use goodgo_fleet::claim;
+use goodgo_render::{ChildKind, NotActive, Part};
+
+use super::super::dereference::Input;
+use super::super::report::Outcome;
+use super::conditions::{Conditions, NAMED, more};
+use super::{Facts, is_applied};
+
+/// Under this name, which no route has, stand the old hosts.
+const REDIRECTS: &str = "redirectFrom";
+
+/// Every route with what it holds. Where not everything was applied it is what was said before: a service that fails for a
+/// moment loses no path to another.
+pub(super) fn routes(facts: &Facts<'_>) -> Vec<RouteStatus> {
+    let Some(gateway) = &facts.input.object.spec.gateway else { return Vec::new() };
+    let (Outcome::Applied { children, not_active }, true) = (facts.outcome, is_applied(facts.outcome)) else {
+        return facts.previous.routes.clone();
+    };
+    let waiting = reason_of(&children.state.missing);
+    let routes = gateway.routes.iter().map(|route| {
+        let claims = gateway.hosts.iter().map(|host| claim(host.as_str(), route.path.as_str()));
+        let field = format!("spec.gateway.routes[{}]", route.name);
+        let closed = not_active.iter().any(|found| found.part == Part::ClosedRoute && found.field == field);
+        of_claims(&route.name, claims, facts.input, waiting.or(closed.then_some("NotActive")))
+    });
+    let old = gateway.redirect_from.iter().map(|host| host.0.clone());
+    let redirects = of_claims(REDIRECTS, old, facts.input, waiting);
+    routes.chain((!gateway.redirect_from.is_empty()).then_some(redirects)).collect()
+}
+
+fn of_claims(
+    name: &str,
+    claims: impl Iterator<Item = String>,
+    input: &Input,
+    reason: Option<&str>,
+) -> RouteStatus {
+    let (lost, held): (Vec<_>, Vec<_>) = claims.partition(|claim| input.view.lost.contains_key(claim));
+    let reason = if lost.is_empty() { reason } else { Some("RouteConflict") };
+    let state = match reason {
+        None => PartState::Ok,
+        Some("NotActive") => PartState::Unknown,
+        Some(_) => PartState::Failed,
+    };
+    RouteStatus { name: name.to_owned(), claims: held, state, reason: reason.map(str::to_owned) }
+}
+
+/// The address from outside, once something stands there.
+pub(super) fn url(facts: &Facts<'_>) -> Option<String> {
+    match facts.outcome {
+        Outcome::Applied { children, .. } if is_applied(facts.outcome) => {
+            children.url.clone().filter(|_| reason_of(&children.state.missing).is_none())
+        }
+        _ if facts.input.object.spec.gateway.is_none() => None,
+        _ => facts.previous.url.clone(),
+    }
+}
+
+fn reason_of(missing: &BTreeSet<ChildKind>) -> Option<&'static str> {
+    match missing.iter().next_back()? {
+        ChildKind::Certificate => Some("CertManagerMissing"),
+        _ => Some("GatewayMissing"),
+    }
+}
+
+impl Conditions {
+    /// RoutesReady: what another service holds before what nothing serves, and that before what is not acted on.
+    pub(super) fn of_routes(&mut self, facts: &Facts<'_>, missing: &BTreeSet<ChildKind>, not_active: &str) {
+        let set = |conditions: &mut Self, status, reason: &str, message: String| {
+            conditions.set(ConditionType::RoutesReady, status, reason, message);
+        };
+        let gateway = facts.input.object.spec.gateway.as_ref();
+        if gateway.is_some() && !facts.input.view.lost.is_empty() {
+            set(self, ConditionStatus::False, "RouteConflict", conflicts(facts.input));
+        } else if let Some(reason) = reason_of(missing) {
+            set(self, ConditionStatus::False, reason, what_is_missing(reason, missing));
+        } else if !not_active.is_empty() {
+            set(self, ConditionStatus::Unknown, "NotActive", not_active.to_owned());
+        } else if let Some(Gateway { hosts, .. }) = gateway.filter(|_| is_applied(facts.outcome)) {
+            let named: Vec<&str> = hosts.iter().take(NAMED).map(|host| host.as_str()).collect();
+            let message = format!("every route is at the gateway: {}{}", named.join(", "), more(hosts.len()));
+            set(self, ConditionStatus::True, "Routed", message);
+        } else if gateway.is_some() {
+            let message = "routes follow when everything before them is applied";
+            set(self, ConditionStatus::Unknown, "Waiting", message.to_owned());
+        }
+    }
+}
+
+fn conflicts(input: &Input) -> String {
+    let lost = &input.view.lost;
+    let named = lost.iter().take(NAMED).map(|(claim, holder)| format!("{claim} is held by {holder}"));
+    let named: Vec<String> = named.collect();
+    format!("{}{}: take it out there, or choose another host or path", named.join(", "), more(lost.len()))
+}
+
+fn what_is_missing(reason: &str, missing: &BTreeSet<ChildKind>) -> String {
+    let kinds: Vec<&str> = missing.iter().map(|kind| kind.as_str()).collect();
+    let (who, instead) = match reason {
+        "CertManagerMissing" => ("cert-manager", "name a TLS secret"),
+        _ => ("Traefik v3 with its definitions", "take out spec.gateway"),
+    };
+    format!(
+        "the cluster doesn't have {}: install {who}, and the routes follow by themselves, or {instead}",
+        kinds.join(", ")
+    )
+}
+
+/// What of `found` belongs to routes.
+pub(super) const fn is_of_routes(found: &NotActive) -> bool {
+    matches!(found.part, Part::ClosedRoute | Part::Gateway | Part::Canary)
+}
