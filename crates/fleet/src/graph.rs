@@ -23,12 +23,12 @@ pub struct Fleet {
 impl Fleet {
     /// Puts a service in, or in place of what it was, and returns the neighbours whose view is another one now.
     pub fn upsert(&mut self, key: ServiceKey, declaration: Declaration) -> BTreeSet<ServiceKey> {
-        self.change(&key, Some(&declaration))
+        self.change(key, Some(declaration))
     }
 
     /// Takes a service out and returns the neighbours whose view is another one now.
     pub fn remove(&mut self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
-        self.change(key, None)
+        self.change(key.clone(), None)
     }
 
     /// Number of services.
@@ -166,20 +166,20 @@ impl Fleet {
     }
 
     /// `key` becomes `new`; who sees something else now?
-    fn change(&mut self, key: &ServiceKey, new: Option<&Declaration>) -> BTreeSet<ServiceKey> {
-        let old = self.services.get(key).cloned();
-        let mut affected = self.affected(key, old.as_ref(), new);
+    fn change(&mut self, key: ServiceKey, new: Option<Declaration>) -> BTreeSet<ServiceKey> {
+        let (own, old) = (key.clone(), self.services.get(&key).cloned());
+        let mut affected = self.affected(&key, old.as_ref(), new.as_ref());
 
-        let before = self.topics.seen(old.as_ref(), new, &self.services);
-        self.topics.rename(key, old.as_ref(), new);
+        let before = self.topics.seen(old.as_ref(), new.as_ref(), &self.services);
+        self.topics.rename(&key, old.as_ref(), new.as_ref());
         match new {
-            Some(declaration) => self.services.insert(key.clone(), declaration.clone()),
-            None => self.services.remove(key),
+            Some(declaration) => self.services.insert(key, declaration),
+            None => self.services.remove(&key),
         };
-        let after = self.topics.seen(old.as_ref(), new, &self.services);
+        let after = self.topics.seen(old.as_ref(), self.services.get(&own), &self.services);
         let differs = |(seen, view): &(&(ServiceKey, String), _)| before.get(*seen) != Some(*view);
         affected.extend(after.iter().filter(differs).map(|((other, _), _)| other.clone()));
-        affected.remove(key);
+        affected.remove(&own);
         affected
     }
 
