@@ -22,7 +22,8 @@ pub(super) fn span_data(recording: Recording) -> SpanData {
         host,
         version,
         start,
-        end,
+        begun: _,
+        lasted,
         ended: End { status, reason, error, grpc, route, peer, target },
     } = recording;
     let known = is_known(method.as_str());
@@ -88,7 +89,7 @@ pub(super) fn span_data(recording: Recording) -> SpanData {
         },
         name: name.into(),
         start_time: start,
-        end_time: end,
+        end_time: start + lasted,
         attributes,
         dropped_attributes_count: 0,
         events: SpanEvents::default(),

@@ -1,14 +1,15 @@
 //! Traces: one server span for each request to the app, one client span for each of its calls, exported with OTLP.
 //!
 //! [`Tracer::begin`] decides for each request: a trace that a caller inside began is followed as it decided, another is
-//! sampled by the configured share. So is one from outside, where anybody could ask for all of theirs. What is not sampled costs one look at `traceparent`. A sampled request carries a
-//! [`Recording`] in its [`crate::metrics::Exchange`]; when that ends, the recording goes into the queue of [`export`].
+//! sampled by the configured share. So is one from outside, where anybody could ask for all of theirs. What is not sampled
+//! costs one look at `traceparent`. A sampled request carries a [`Recording`] in its [`crate::metrics::Exchange`]; when
+//! that ends, the recording goes into the queue of [`export`].
 
 mod convert;
 mod export;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use goodgo_runtime_config::{RuntimeConfig, Tracing};
@@ -132,7 +133,8 @@ impl Tracer {
                 host: host(request.headers(), request.uri()),
                 version: request.version(),
                 start: SystemTime::now(),
-                end: SystemTime::UNIX_EPOCH,
+                begun: Instant::now(),
+                lasted: Duration::ZERO,
                 ended: End::default(),
             })
         })
@@ -164,7 +166,9 @@ pub(crate) struct Recording {
     host: String,
     version: Version,
     start: SystemTime,
-    end: SystemTime,
+    /// The clock on the wall may jump meanwhile.
+    begun: Instant,
+    lasted: Duration,
     ended: End,
 }
 
@@ -190,7 +194,7 @@ pub(crate) struct End {
 impl Recording {
     /// Hands it to the exporter.
     pub(crate) fn end(mut self: Box<Self>, ended: End) {
-        self.end = SystemTime::now();
+        self.lasted = self.begun.elapsed();
         self.ended = ended;
         let pipeline = Arc::clone(&self.pipeline);
         pipeline.push(self);

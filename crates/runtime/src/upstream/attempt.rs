@@ -99,13 +99,17 @@ impl<'a> Attempt<'a> {
         response.map(|body| body.carried(in_flight))
     }
 
-    /// There will be no answer; returns how long it took to know.
-    pub(super) fn failed(mut self, failure: &Failure) -> Duration {
+    /// There will be no answer; returns how long it took to know. Not `telling`, it says nothing of the peer.
+    pub(super) fn failed(mut self, failure: &Failure, telling: bool) -> Duration {
         let verdict = match failure {
             Failure::Connect { .. }
             | Failure::ConnectTimeout { .. }
             | Failure::Tls { .. }
-            | Failure::Exchange { .. } => Verdict::Silent,
+            | Failure::Exchange { .. }
+                if telling =>
+            {
+                Verdict::Silent
+            }
             _ => Verdict::Nothing,
         };
         if let Some(in_flight) = self.under_way.take() {

@@ -70,6 +70,12 @@ enum Checkout {
     Nothing,
 }
 
+/// There is no connection; `telling` as in [`Undelivered`].
+struct Unconnected {
+    failure: Failure,
+    telling: bool,
+}
+
 #[derive(PartialEq, Eq)]
 enum Fullness {
     Room,
@@ -96,7 +102,9 @@ impl Channel {
                 }
                 Checkout::Nothing => match Box::pin(self.first(limit)).await {
                     Ok(stream) => stream,
-                    Err(failure) => return Err(Undelivered::unsent(failure, request)),
+                    Err(Unconnected { failure, telling }) => {
+                        return Err(Undelivered { telling, ..Undelivered::unsent(failure, request) });
+                    }
                 },
             };
             match stream.0.sender.clone().try_send_request(request).await {
@@ -135,16 +143,23 @@ impl Channel {
     }
 
     /// The first connection; whoever comes meanwhile waits for the same.
-    async fn first(&self, limit: Duration) -> Result<(Stream, bool), Failure> {
+    async fn first(&self, limit: Duration) -> Result<(Stream, bool), Unconnected> {
         let begun = Instant::now();
-        let timed_out = || Failure::ConnectTimeout { to: self.connector.to().to_owned(), limit };
-        let _connecting =
-            tokio::time::timeout(limit, self.connecting.lock()).await.map_err(|_| timed_out())?;
+        let waited = || {
+            let failure = Failure::ConnectTimeout { to: self.connector.to().to_owned(), limit };
+            Unconnected { failure, telling: false }
+        };
+        let _connecting = tokio::time::timeout(limit, self.connecting.lock()).await.map_err(|_| waited())?;
         if let Checkout::Stream(stream, _) = self.checkout() {
             return Ok((stream, true));
         }
-        let left = limit.checked_sub(begun.elapsed()).ok_or_else(timed_out)?;
-        Ok((self.connect(left).await?, false))
+        let left = limit.checked_sub(begun.elapsed()).ok_or_else(waited)?;
+        match self.connect(left).await {
+            Ok(stream) => Ok((stream, false)),
+            // Most of its time went into waiting for somebody else.
+            Err(Failure::ConnectTimeout { .. }) if left < limit / 2 => Err(waited()),
+            Err(failure) => Err(Unconnected { failure, telling: true }),
+        }
     }
 
     /// A stream of one more connection; `full` when somebody else is making it, or it can't be made.

@@ -36,6 +36,9 @@ pub(crate) struct Peer {
 pub(super) struct Undelivered {
     pub(super) failure: Failure,
     pub(super) request: Option<Box<Request<Body>>>,
+    /// Whether it says anything of the peer. Who waited for a connection that somebody else was making knows nothing of
+    /// its own, and a burst of them is one silence.
+    pub(super) telling: bool,
 }
 
 impl Peer {
@@ -127,11 +130,11 @@ impl Drop for InFlight {
 impl Undelivered {
     /// The peer may have seen the request.
     pub(super) fn lost(failure: Failure) -> Self {
-        Self { failure, request: None }
+        Self { failure, request: None, telling: true }
     }
 
     /// The peer has seen nothing of it.
     pub(super) fn unsent(failure: Failure, request: Request<Body>) -> Self {
-        Self { failure, request: Some(Box::new(request)) }
+        Self { failure, request: Some(Box::new(request)), telling: true }
     }
 }

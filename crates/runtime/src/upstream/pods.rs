@@ -70,11 +70,11 @@ impl Pods {
             let attempt = Attempt::begin(&set, peer, how, sent.as_ref());
             let may_go_on = tries < CONNECT_TRIES && set.has_more_than(avoid.count() + 1);
             let share = if may_go_on && self.connectors.are_quick() { left / 2 } else { left };
-            let Undelivered { failure, request: unsent } = match peer.send(request, share).await {
+            let Undelivered { failure, request: unsent, telling } = match peer.send(request, share).await {
                 Ok(response) => return Ok(attempt.answered(response)),
                 Err(undelivered) => undelivered,
             };
-            left = left.saturating_sub(attempt.failed(&failure));
+            left = left.saturating_sub(attempt.failed(&failure, telling));
             avoid.add(peer.address());
             match unsent {
                 Some(unsent) if may_go_on && !left.is_zero() => request = *unsent,

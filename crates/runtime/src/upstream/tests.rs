@@ -197,3 +197,25 @@ async fn a_try_says_how_long_connecting_may_take() {
         assert_eq!(failure.was_processed(), Processed::No);
     }
 }
+
+/// A lost SYN of one connection is one silence, however many requests wait for that connection.
+#[tokio::test]
+async fn of_a_burst_that_waits_for_one_connection_only_who_makes_it_tells_of_the_peer() {
+    // Nobody accepts and the queue is full: the kernel drops what comes.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let limit = Duration::from_millis(300);
+    let mut queued = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(limit, tokio::net::TcpStream::connect(address)).await {
+        queued.push(stream);
+        assert!(queued.len() < 8, "the queue does not fill");
+    }
+    let connectors = Connectors::new(&callee(Scheme::Http, "iam", 80), Tls::new(None).unwrap());
+    let channel = http2::Channel::new(Arc::new(connectors.at(address)));
+    let sends = (0..5).map(|_| channel.send(post(Version::HTTP_2), limit));
+    let failed = futures::future::join_all(sends).await;
+    let telling = failed.into_iter().map(|result| result.unwrap_err().telling).filter(|telling| *telling);
+    assert_eq!(telling.count(), 1);
+}
