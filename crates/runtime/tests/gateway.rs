@@ -279,3 +279,15 @@ async fn clients_outside_learn_nothing_of_what_stands_inside() {
     }
     running.stop().await;
 }
+
+/// A gateway that asks with its client's headers judges by the status.
+#[tokio::test]
+async fn a_refusal_over_http1_has_its_status_whatever_the_client_says_it_speaks() {
+    let app = support::nobody().await;
+    let running = Running::start(app, &routed(vec![open("users", "/users")])).await;
+    for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC"] {
+        let request = Request::get("/elsewhere").header("content-type", kind).body(full("")).unwrap();
+        assert_eq!(send(running.addresses.gateway.unwrap(), request).await.status(), 404, "{kind}");
+    }
+    running.stop().await;
+}

@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use goodgo_runtime_config::{Call, CallPolicy, CallRoute, Caller, Scheme};
+use goodgo_runtime_config::{Call, CallPolicy, CallRoute, Caller, CircuitBreaker, Scheme};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -275,4 +275,34 @@ async fn the_admin_port_needs_nothing_of_the_thread_that_carries_traffic() {
     assert!(live.starts_with("HTTP/1.1 503 "), "nobody carries traffic: {live}");
     assert_eq!(running.admin("/live").await.0, 200);
     running.stop().await;
+}
+
+/// Whoever looks a metric up finds it, and nothing is told of that is not there.
+#[tokio::test]
+async fn every_metric_is_written_down_and_none_besides() {
+    let app = upstream(|_| async { Response::new(full("")) }).await;
+    let policy = CallPolicy { circuit_breaker: Some(CircuitBreaker::default()), ..CallPolicy::default() };
+    let running = Running::start(app.address, &config([("iam", to(app.address).with(policy))])).await;
+    send(running.call("iam"), get("/")).await;
+    let metrics = running.admin("/metrics").await.1;
+    running.stop().await;
+    let page = include_str!("../../../docs/metrics.md");
+    let (runtime, _operator) = page.split_once("## The operator").unwrap();
+    // Counters have their suffix in samples alone.
+    let told: BTreeSet<&str> = runtime
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name.strip_suffix("_total").unwrap_or(name))
+        .filter(|name| name.contains('_') && *name != "status_class")
+        .collect();
+    let served: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, _)| name.strip_suffix("_total").unwrap_or(name))
+        .collect();
+    // These have series only once there is what they speak of: a check, a name, a failure, a collector.
+    let later = ["check_up", "discovery_lookup_duration_seconds", "problems", "spans"];
+    let later: BTreeSet<String> = later.map(|name| format!("goodgo_runtime_{name}")).into();
+    let later: BTreeSet<&str> = later.iter().map(String::as_str).collect();
+    assert_eq!(told, served.union(&later).copied().collect());
 }

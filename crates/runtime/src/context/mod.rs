@@ -62,6 +62,13 @@ impl Served {
         self.deadline.filter(|_| !self.answered.load(Ordering::Relaxed))
     }
 
+    /// Bytes that its client chose.
+    fn size(&self) -> usize {
+        let values =
+            [&self.authorization, &self.correlation_id, &self.traceparent, &self.tracestate, &self.baggage];
+        values.into_iter().flatten().map(HeaderValue::len).sum()
+    }
+
     /// Notes that a call for this request was repeated: then whoever sent the request repeats nothing.
     fn repeated(&self, tries: u32) {
         self.tries.fetch_max(tries, Ordering::Relaxed);

@@ -16,11 +16,14 @@ use super::{CONTEXT, Served};
 
 /// How long a request is remembered after its answer's last byte: for calls that an app makes just after.
 const GRACE: Duration = Duration::from_secs(1);
-/// Most requests that are remembered in their grace; about 1 MiB. Beyond it the oldest are forgotten early, or a busy
-/// service would keep a second's worth of requests that nobody asks for.
+/// Most requests that are remembered in their grace, and bytes of what clients wrote into all that are remembered while
+/// there is a grace. Beyond it the oldest are forgotten early, or a busy service would keep a second's worth of requests
+/// that nobody asks for.
 const MOST_IN_GRACE: usize = 4096;
-/// Most requests that are remembered; about 20 MiB. More are served, and not remembered.
+const GRACE_BYTES: usize = 4 * 1024 * 1024;
+/// Most requests that are remembered, and bytes of what clients wrote into them. More are served, and not remembered.
 const MOST: usize = 65_536;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Keys that are drawn from the generator at once.
 const DRAW: usize = 64;
 const KEY_BYTES: usize = 16;
@@ -39,6 +42,8 @@ struct State {
     served: HashMap<u128, Arc<Served>>,
     /// Answered ones, the oldest in front: when to forget which.
     ending: VecDeque<(Instant, u128)>,
+    /// What clients wrote into `served`.
+    bytes: usize,
     /// Random bytes that are not yet used.
     drawn: Vec<u8>,
 }
@@ -66,11 +71,12 @@ impl Registry {
         }
         let mut state = self.lock();
         state.forget(Instant::now());
-        if state.served.len() >= MOST {
+        if state.served.len() >= MOST || state.bytes >= MOST_BYTES {
             return None;
         }
         let key = state.key(self.random)?;
         let served = Arc::new(served());
+        state.bytes += served.size();
         state.served.insert(key, Arc::clone(&served));
         Some(Remembered { key, served, registry: Arc::downgrade(self) })
     }
@@ -93,16 +99,22 @@ impl State {
     /// Begins the grace of a request whose answer is complete.
     fn end(&mut self, key: u128, now: Instant) {
         self.ending.push_back((now + GRACE, key));
-        if self.ending.len() > MOST_IN_GRACE
+        while (self.ending.len() > MOST_IN_GRACE || self.bytes > GRACE_BYTES)
             && let Some((_, oldest)) = self.ending.pop_front()
         {
-            self.served.remove(&oldest);
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, key: u128) {
+        if let Some(served) = self.served.remove(&key) {
+            self.bytes = self.bytes.saturating_sub(served.size());
         }
     }
 
     fn forget(&mut self, now: Instant) {
         while let Some((_, key)) = self.ending.pop_front_if(|(until, _)| *until <= now) {
-            self.served.remove(&key);
+            self.remove(key);
         }
     }
 
@@ -214,6 +226,22 @@ mod tests {
         assert!(registry.take(&mut headers[MOST_IN_GRACE]).is_some());
         assert!(registry.take(&mut header(&under_way)).is_some(), "it is no part of the bound");
         assert_eq!(registry.lock().served.len(), MOST_IN_GRACE + 1);
+    }
+
+    #[test]
+    fn what_clients_write_is_bounded_too() {
+        let registry = Registry::new(true);
+        let large = || Served {
+            authorization: Some(HeaderValue::from_bytes(&[b'x'; 16 * 1024]).unwrap()),
+            ..Served::default()
+        };
+        let all: Vec<_> = std::iter::from_fn(|| registry.remember(large)).take(MOST).collect();
+        assert_eq!(all.len(), MOST_BYTES / (16 * 1024));
+        drop(all);
+        assert!(registry.lock().bytes <= GRACE_BYTES);
+        registry.lock().forget(Instant::now() + GRACE);
+        assert_eq!(registry.lock().bytes, 0);
+        assert!(registry.remember(large).is_some());
     }
 
     #[test]

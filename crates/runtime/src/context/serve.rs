@@ -73,8 +73,8 @@ where
             low_priority: is_low(headers),
             correlation_id: correlation_id.as_ref().map(copied),
             traceparent: headers.get(TRACEPARENT).map(copied),
-            tracestate: joined(headers, &TRACESTATE).as_ref().map(copied),
-            baggage: joined(headers, &BAGGAGE).as_ref().map(copied),
+            tracestate: joined(headers, &TRACESTATE).filter(up_to(512)).as_ref().map(copied),
+            baggage: joined(headers, &BAGGAGE).filter(up_to(8192)).as_ref().map(copied),
             ..Served::default()
         });
         if let Some(remembered) = &remembered {
@@ -82,6 +82,11 @@ where
         }
         ServeFuture { inner: self.inner.call(request), remembered }
     }
+}
+
+/// What W3C Trace Context (3.3.1.5) and Baggage (3.3.2) want carried on; who sends more can't have it remembered.
+fn up_to(bytes: usize) -> impl Fn(&HeaderValue) -> bool {
+    move |value| value.len() <= bytes
 }
 
 /// The request's `Authorization`, if there is exactly one.

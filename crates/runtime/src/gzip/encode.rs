@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::proxy::{Body, BodyError};
 
@@ -21,10 +22,27 @@ pub(crate) enum When {
     Quiet,
 }
 
+/// Bodies that are encoded at once. Each has a state of a third of a MiB until its last byte, however slowly that is read;
+/// what goes beyond is sent as it is.
+static PLACES: Semaphore = Semaphore::const_new(64);
+
+/// Leave to encode one body.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Place {
+    /// None while too many bodies are being encoded.
+    pub(crate) fn take() -> Option<Self> {
+        PLACES.try_acquire().ok().map(|permit| Self { _permit: permit })
+    }
+}
+
 /// `body` in gzip.
-pub(crate) fn encoded(body: Body, when: When) -> Body {
+pub(crate) fn encoded(body: Body, when: When, place: Place) -> Body {
     let encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-    Body::wrapped(Encoded { body, encoder, trailers: None, when, held_back: false })
+    Body::wrapped(Encoded { body, encoder, trailers: None, when, held_back: false, _place: place })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +58,7 @@ struct Encoded {
     when: When,
     /// The encoder may have some of what it was given.
     held_back: bool,
+    _place: Place,
 }
 
 impl Encoded {
@@ -122,7 +141,7 @@ mod tests {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
         let frames = chunks.into_iter().chain([Ok(Frame::trailers(trailers.clone()))]);
         let body = Body::wrapped(StreamBody::new(futures::stream::iter(frames)));
-        let (mut body, mut compressed) = (encoded(body, When::Full), Vec::new());
+        let (mut body, mut compressed) = (encoded(body, When::Full, Place::take().unwrap()), Vec::new());
         loop {
             match body.frame().await.unwrap().unwrap().into_data() {
                 Ok(chunk) => {
@@ -144,7 +163,7 @@ mod tests {
     #[test]
     fn a_piece_that_somebody_may_wait_for_is_not_held_back() {
         let (pieces, source) = futures::channel::mpsc::unbounded();
-        let mut body = encoded(Body::wrapped(StreamBody::new(source)), When::Quiet);
+        let mut body = encoded(Body::wrapped(StreamBody::new(source)), When::Quiet, Place::take().unwrap());
         let mut decoder = flate2::write::GzDecoder::new(Vec::new());
         for piece in ["one ", "two ", "three"] {
             pieces.unbounded_send(Ok::<_, BodyError>(Frame::data(Bytes::from(piece)))).unwrap();

@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 pub(crate) use self::decode::{LARGEST, decoded};
-pub(crate) use self::encode::{When, encoded};
+pub(crate) use self::encode::{Place, When, encoded};
 
 /// The coding's name in `Content-Encoding` and `Accept-Encoding`.
 pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");

@@ -93,7 +93,10 @@ impl Client {
             return response;
         }
         vary(response.headers_mut());
-        if self.takes_gzip { encode(response) } else { response }
+        match self.takes_gzip.then(gzip::Place::take).flatten() {
+            Some(place) => encode(response, place),
+            None => response,
+        }
     }
 }
 
@@ -118,7 +121,7 @@ fn vary(headers: &mut HeaderMap) {
     }
 }
 
-fn encode(mut response: Response<Body>) -> Response<Body> {
+fn encode(mut response: Response<Body>, place: gzip::Place) -> Response<Body> {
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     // Ranges of the encoded body would be asked of an app that does not know it.
@@ -131,7 +134,7 @@ fn encode(mut response: Response<Body>) -> Response<Body> {
     response.map(|body| {
         // Of an unknown length, it may be a stream in which each piece is waited for.
         let when = if body.size_hint().exact().is_some() { When::Full } else { When::Quiet };
-        gzip::encoded(body, when)
+        gzip::encoded(body, when, place)
     })
 }
 
@@ -225,6 +228,18 @@ mod tests {
         }
         let headers = told(CLIENT, json(500), large());
         assert_eq!(headers["content-encoding"], "gzip", "an error may be long too");
+    }
+
+    #[test]
+    fn clients_that_read_slowly_cannot_have_any_number_of_encoders() {
+        let encode = || CLIENT.tell(json(200).body(large()).unwrap());
+        let unread: Vec<_> = (0..100).map(|_| encode()).collect();
+        let encoded = |answer: &Response<Body>| answer.headers().contains_key("content-encoding");
+        let many = unread.iter().filter(|answer| encoded(answer)).count();
+        assert!((1..=64).contains(&many), "{many}");
+        assert!(unread.iter().all(|answer| answer.headers().contains_key("vary")));
+        drop(unread);
+        assert!(encoded(&encode()), "there is room again");
     }
 
     #[test]

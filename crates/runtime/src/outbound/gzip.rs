@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, SizeHint};
 use tokio::time::Instant;
 
@@ -35,11 +35,11 @@ impl Accepts {
         self.since(now) < self.until.load(Ordering::Relaxed)
     }
 
-    /// Learns from an answer that says something about it. What a runtime says is for the runtime, and taken off: an app
-    /// that encoded its requests itself would have them reach an app that has promised nothing.
+    /// Learns from an answer. What a runtime says is for the runtime, and taken off: an app that encoded its requests
+    /// itself would have them reach an app that has promised nothing. Who says nothing takes nothing: of the callee's pods
+    /// some may have no runtime yet, or none any more.
     pub(super) fn learn(&self, answer: &mut HeaderMap, now: Instant) {
-        let Some(said) = answer.get(ACCEPT_ENCODING) else { return };
-        let runtimes = said == GZIP;
+        let runtimes = answer.get(ACCEPT_ENCODING).is_some_and(|said| said == GZIP);
         let until = if gzip::is_taken(answer) { self.since(now + REMEMBERED) } else { 0 };
         self.until.store(until, Ordering::Relaxed);
         if runtimes {
@@ -62,8 +62,19 @@ pub(super) fn is_worth_it(headers: &HeaderMap, size: &SizeHint) -> bool {
         && gzip::is_worth_it(headers)
 }
 
-/// The same request with its body compressed.
+/// Whether an answer to a compressed request is that of an app that could not read it: it came from a pod without a
+/// runtime, or from one that has changed its mind.
+pub(super) fn was_not_read(answer: &Response<Body>) -> bool {
+    match answer.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => true,
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => !gzip::is_taken(answer.headers()),
+        _ => false,
+    }
+}
+
+/// The same request with its body compressed; as it is while too many bodies are being compressed.
 pub(super) fn compress(mut request: Request<Body>) -> Request<Body> {
+    let Some(place) = gzip::Place::take() else { return request };
     let length = request.body().size_hint().exact();
     let headers = request.headers_mut();
     headers.remove(CONTENT_LENGTH);
@@ -71,7 +82,7 @@ pub(super) fn compress(mut request: Request<Body>) -> Request<Body> {
     if let Some(length) = length {
         headers.insert(DECODED_LENGTH, HeaderValue::from(length));
     }
-    request.map(|body| gzip::encoded(body, When::Full))
+    request.map(|body| gzip::encoded(body, When::Full, place))
 }
 
 #[cfg(test)]
@@ -95,9 +106,10 @@ mod tests {
         };
         assert!(!accepts.gzip(start), "nothing is known");
         assert!(learn(("accept-encoding", "br, GZIP;q=0.5"), start), "an app's word is for apps too");
-        learn(("content-type", "text/plain"), start);
         assert!(accepts.gzip(start + Duration::from_secs(599)));
         assert!(!accepts.gzip(start + Duration::from_secs(601)));
+        learn(("content-type", "text/plain"), start);
+        assert!(!accepts.gzip(start), "a pod that says nothing takes nothing");
         assert!(!learn(("accept-encoding", "gzip"), start), "a runtime's is not");
         accepts.forget();
         assert!(!accepts.gzip(start));
@@ -118,6 +130,24 @@ mod tests {
         assert!(!is_worth_it(&json, &exact(gzip::LARGEST + 1)), "it would not be decoded");
         assert!(!is_worth_it(&json, &SizeHint::new()), "a stream may wait for each of its pieces");
         assert!(!is_worth_it(&HeaderMap::new(), &exact(1025)));
+    }
+
+    #[test]
+    fn a_refusal_of_a_pod_without_a_runtime_is_not_the_last_word() {
+        let answer = |status: u16, accepts: bool| {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            if accepts {
+                answer.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+            }
+            was_not_read(&answer)
+        };
+        for status in [400, 415, 422] {
+            assert!(answer(status, false), "{status}");
+        }
+        assert!(!answer(400, true) && !answer(422, true), "its runtime had decoded it");
+        assert!(answer(415, true), "it has changed its mind");
+        assert!(!answer(404, false) && !answer(200, false) && !answer(500, false));
     }
 
     #[test]

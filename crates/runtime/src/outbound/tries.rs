@@ -82,12 +82,8 @@ impl Call<'_> {
     async fn once(&mut self) -> Outcome {
         let outcome = self.send().await;
         match outcome {
-            // It has changed its mind, and says that it did nothing: no repetition in the sense of the policy.
-            Ok(response)
-                if self.compressed
-                    && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE
-                    && self.body.can_repeat() =>
-            {
+            // It says that it did nothing: no repetition in the sense of the policy.
+            Ok(response) if self.compressed && gzip::was_not_read(&response) && self.body.can_repeat() => {
                 discard(response).await;
                 self.callee.accepts.forget();
                 self.compressed = false;

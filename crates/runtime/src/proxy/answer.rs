@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -80,7 +80,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let grpc = grpc::content_type(request.headers());
+        // Over HTTP/1.1 there is no gRPC: whoever says so there, such as in a question that a gateway asks with its
+        // client's headers, would get 200 for a refusal.
+        let http2 = request.version() == Version::HTTP_2;
+        let grpc = http2.then(|| grpc::content_type(request.headers())).flatten();
         AnswerFuture {
             inner: self.inner.call(request),
             grpc,

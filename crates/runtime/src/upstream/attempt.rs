@@ -129,8 +129,9 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(in_flight) = self.under_way.take() else { return };
-        let verdict =
-            if self.how.timed_out.load(Ordering::Relaxed) { Verdict::Silent } else { Verdict::Nothing };
+        let waits_for_client = self.sent.is_some_and(Sent::lacks_more);
+        let silent = self.how.timed_out.load(Ordering::Relaxed) && !waits_for_client;
+        let verdict = if silent { Verdict::Silent } else { Verdict::Nothing };
         self.note(in_flight.peer(), verdict);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,8 +17,15 @@ use crate::proxy::{Body, BodyError};
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     begun: Instant,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     /// Microseconds after `begun`, and one; 0 until then.
-    after: Arc<AtomicU64>,
+    after: AtomicU64,
+    /// The body has nothing to hand over at the moment.
+    lacks: AtomicBool,
 }
 
 impl Sent {
@@ -27,7 +34,7 @@ impl Sent {
         if request.body().is_end_stream() {
             return None;
         }
-        let sent = Self { begun: Instant::now(), after: Arc::default() };
+        let sent = Self { begun: Instant::now(), shared: Arc::default() };
         let body = std::mem::take(request.body_mut());
         *request.body_mut() = Body::wrapped(Watched { body, sent: sent.clone() });
         Some(sent)
@@ -35,14 +42,20 @@ impl Sent {
 
     /// When it was, if it was.
     pub(super) fn ended(&self) -> Option<Instant> {
-        let after = self.after.load(Ordering::Relaxed).checked_sub(1)?;
+        let after = self.shared.after.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.begun + Duration::from_micros(after))
+    }
+
+    /// Whether the other end waits for the client: what it does not answer meanwhile is not its fault.
+    pub(super) fn lacks_more(&self) -> bool {
+        self.shared.lacks.load(Ordering::Relaxed)
     }
 
     fn note(&self) {
         let after = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         // The first end counts.
-        let _ = self.after.compare_exchange(0, after.saturating_add(1), Ordering::Relaxed, Ordering::Relaxed);
+        let after = after.saturating_add(1);
+        let _ = self.shared.after.compare_exchange(0, after, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -60,6 +73,7 @@ impl HttpBody for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.sent.shared.lacks.store(frame.is_pending(), Ordering::Relaxed);
         if matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.body.is_end_stream()) {
             self.sent.note();
         }

@@ -73,6 +73,36 @@ async fn a_peers_time_begins_when_it_has_the_whole_request() {
     assert_eq!(peer.latency(), latency, "an answer before the end says nothing");
 }
 
+/// A client that is slow with its body uses a limit up at any pod.
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_says_nothing_of_a_peer_that_waits_for_the_client() {
+    let set = set();
+    let peer = first(&set);
+    let (bytes, source) = futures::channel::mpsc::unbounded();
+    let mut request = http::Request::new(Body::wrapped(http_body_util::StreamBody::new(source)));
+    let sent = Sent::of(&mut request);
+    let mut body = request.into_body();
+    let drop_one = |body: &mut Body, polled: bool| {
+        let how = Try::default();
+        let attempt = Attempt::begin(&set, peer, &how, sent.as_ref());
+        if polled {
+            assert!(futures::FutureExt::now_or_never(http_body_util::BodyExt::frame(body)).is_none());
+        }
+        how.timed_out();
+        drop(attempt);
+    };
+    for _ in 0..6 {
+        drop_one(&mut body, true);
+    }
+    assert!(!peer.health().is_out());
+    bytes.unbounded_send(Ok(hyper::body::Frame::data(bytes::Bytes::from_static(b"there")))).unwrap();
+    assert!(futures::FutureExt::now_or_never(http_body_util::BodyExt::frame(&mut body)).is_some());
+    for _ in 0..3 {
+        drop_one(&mut body, false);
+    }
+    assert!(peer.health().is_out(), "it had all that there was, and took nothing more");
+}
+
 #[test]
 fn server_errors_in_both_protocols_count_and_what_is_not_implemented_does_not() {
     let answer = |status: u16, grpc: Option<&'static str>| {
