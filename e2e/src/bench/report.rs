@@ -42,6 +42,7 @@ const HOW: &str = "
   The collector is a small one of our own: Jaeger would spend as much of the cores as the proxies do.
 - **CPU** is utime + stime of `/proc/PID/stat`, of all proxies on the way; **RSS** is the largest `VmRSS` of one of them.
 - Nothing is pinned to a core. All of it shares the cores: latencies include waiting for them.
+- **10,000 requests a second** are asked of those alone who carried as many in the closed loop.
 - **Not measured here:** discovery through a DNS server, because these calls go to one address; the chain on real pods.
 ";
 

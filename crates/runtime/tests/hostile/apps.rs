@@ -1,10 +1,12 @@
 //! Real servers as apps: what each understood is read from what it says itself.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -149,8 +151,12 @@ pub(crate) fn demo() -> App {
     App { name: "demo service", address, child, told: None, _folder: None }
 }
 
+/// Not the same one twice: apps of several tests start at once, and each binds its own only after this has let go of it.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut given = GIVEN.lock().unwrap();
+    (0..100).map(|_| free()).find(|address| given.insert(*address)).expect("a free port")
 }
 
 fn listening(address: SocketAddr, name: &str) {

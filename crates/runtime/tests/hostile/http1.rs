@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing must come back of what is not complete.
 const SILENCE: Duration = Duration::from_millis(100);
 
-fn vectors() -> Vec<Vector> {
+pub(crate) fn vectors() -> Vec<Vector> {
     let files = [include_str!("vectors/http1-framing.http"), include_str!("vectors/http1-head.http")];
     files.into_iter().flat_map(Vector::all).collect()
 }

@@ -14,3 +14,9 @@ mod strict;
 #[path = "../support/mod.rs"]
 mod support;
 mod vector;
+
+#[test]
+fn there_are_enough_vectors() {
+    let (http1, http2) = (http1::vectors().len(), http2::vectors().len());
+    assert!(http1 >= 60 && http2 >= 60, "{http1} of HTTP/1.1, {http2} of HTTP/2");
+}
