@@ -264,6 +264,8 @@ proptest! {
             let expected = fitting.max_by_key(|(_, (route, _))| route.len()).map(|(index, _)| format!("a--r{index}--compress"));
             let met = rules.iter().find(|rule| fits(rule["match"].as_str().unwrap(), path));
             let met = met.map(|rule| rule["middlewares"][0]["name"].as_str().unwrap().to_owned());
+            // Its name ends in a hash.
+            let met = met.map(|name| name.rsplit_once('-').unwrap().0.to_owned());
             prop_assert_eq!(met, expected, "{}", path);
         }
     }
