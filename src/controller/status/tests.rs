@@ -38,6 +38,7 @@ fn applied(state: Applied) -> Outcome {
         foundation: vec![],
         migration: None,
         workload: vec![],
+        routes: vec![],
         initial_replicas: None,
         url: Some("https://a.b".to_owned()),
         config_revision: None,
@@ -326,6 +327,16 @@ fn without_a_gateway_the_routes_wait_and_keep_what_they_hold() {
     let outcome = applied(Applied { missing: [ChildKind::Certificate].into(), ..Applied::default() });
     let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
     assert_eq!(said(&status)[0], "Ready=False/CertManagerMissing");
+}
+
+#[test]
+fn routes_that_wait_say_what_for() {
+    let key = ChildKey::new(ChildKind::Middleware, "shop", "a--all--ip-allow-0a1b2c3d");
+    let outcome = applied(Applied { conflicts: vec![key], ..Applied::default() });
+    let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
+    let found = status.conditions.iter().find(|found| found.type_ == "RoutesReady").unwrap();
+    assert_eq!((found.status, &*found.reason), (ConditionStatus::Unknown, "Waiting"));
+    assert!(found.message.ends_with(": Middleware a--all--ip-allow-0a1b2c3d"), "{}", found.message);
 }
 
 #[test]
