@@ -18,12 +18,17 @@ use super::{Facts, is_applied};
 const REDIRECTS: &str = "redirectFrom";
 
 /// Every route with what it holds. Where not everything was applied it is what was said before: a service that fails for a
-/// moment loses no path to another.
+/// moment loses no path to another, and none gets what an older route of this one still serves.
 pub(super) fn routes(facts: &Facts<'_>) -> Vec<RouteStatus> {
-    let Some(gateway) = &facts.input.object.spec.gateway else { return Vec::new() };
-    let (Outcome::Applied { children, not_active }, true) = (facts.outcome, is_applied(facts.outcome)) else {
+    let Outcome::Applied { children, not_active } = facts.outcome else {
         return facts.previous.routes.clone();
     };
+    // Without their definition there are no routes that could be older.
+    let stand = children.state.lets_routes() || children.state.missing.contains(&ChildKind::IngressRoute);
+    if !is_applied(facts.outcome) || !stand {
+        return facts.previous.routes.clone();
+    }
+    let Some(gateway) = &facts.input.object.spec.gateway else { return Vec::new() };
     let waiting = reason_of(&children.state.missing);
     let routes = gateway.routes.iter().map(|route| {
         let claims = gateway.hosts.iter().map(|host| claim(host.as_str(), route.path.as_str()));
