@@ -4,7 +4,7 @@
 
 mod cluster;
 
-use cluster::{apply, hold};
+use cluster::{Made, apply, apply_all, hold};
 use goodgo_topics::{
     Acl, Actual, ActualTopic, Change, ConfigValue, DeclaredTopic, DeletionPolicy, Desired, Finding, Held,
     NewTopic, Operation, Resource, Retired, TopicId, plan,
@@ -149,17 +149,19 @@ proptest! {
     fn a_second_plan_is_empty(desired in desired(), actual in actual()) {
         let first = plan(&desired, &actual);
         let mut cluster = actual;
-        first.changes.iter().for_each(|change| { apply(&mut cluster, change).unwrap(); });
+        let mut made = apply_all(&mut cluster, &first);
         // Kafka takes a name only after the one that collides with it is gone: the next look makes that topic.
         let freed = first.changes.iter().any(|change| matches!(change, Change::DeleteTopic { .. }));
-        for change in plan(&desired, &cluster).changes {
+        let again = plan(&desired, &cluster);
+        for change in &again.changes {
             prop_assert!(freed && matches!(change, Change::CreateTopic { .. }), "{change:?}");
-            apply(&mut cluster, &change).unwrap();
         }
+        made.extend(apply_all(&mut cluster, &again));
         prop_assert_eq!(plan(&desired, &cluster).changes, vec![], "with what was recorded before");
-        let recorded = hold(&desired, &plan(&desired, &cluster));
+        let recorded = hold(&desired, &plan(&desired, &cluster), &made);
         let second = plan(&recorded, &cluster);
-        let adopts = |name: &str| plan(&desired, &cluster).verdicts[name].adopted;
+        prop_assert!(made.keys().all(|name| !second.verdicts[name].adopted), "what was made here is ours");
+        let adopts = |name: &str| second.verdicts[name].adopted;
         // An adopted topic obeys its owner from then on: what would have lost is the owner's word now.
         let others: Vec<_> = second.changes.iter().filter(|change| !change.topic().is_some_and(&adopts)).collect();
         prop_assert!(others.is_empty(), "{others:?}");
@@ -210,6 +212,49 @@ proptest! {
             prop_assert!(given < taken, "{changes:?}");
         }
     }
+}
+
+const TOPIC: &str = "order.placed";
+
+/// A cluster of three brokers, and one declared topic that nobody has made.
+fn nothing_yet() -> (Desired, Actual) {
+    let topics = BTreeMap::from([(TOPIC.to_owned(), DeclaredTopic::default())]);
+    (Desired { topics, ..Desired::default() }, Actual { brokers: 3, ..Actual::default() })
+}
+
+#[test]
+fn a_topic_that_was_made_here_is_not_adopted_and_goes_when_it_is_retired_with_delete() {
+    let (desired, mut cluster) = nothing_yet();
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let mut desired = hold(&desired, &first, &made);
+    for _ in 0..2 {
+        let next = plan(&desired, &cluster);
+        assert!(next.is_empty() && !next.verdicts[TOPIC].adopted, "{next:?}");
+        desired = hold(&desired, &next, &Made::new());
+    }
+    let held = desired.topics[TOPIC].held.clone().unwrap();
+    let retired = BTreeMap::from([(TOPIC.to_owned(), Retired { held, policy: DeletionPolicy::Delete })]);
+    let last = plan(&Desired { retired, ..Desired::default() }, &cluster);
+    apply_all(&mut cluster, &last);
+    assert!(cluster.topics.is_empty(), "{last:?}");
+}
+
+#[test]
+fn a_topic_that_is_made_again_is_ours_again() {
+    let (desired, mut cluster) = nothing_yet();
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let desired = hold(&desired, &first, &made);
+    cluster.topics.clear();
+    let again = plan(&desired, &cluster);
+    let lost = Finding::DeletedBehindOurBack { id: made[TOPIC].clone() };
+    assert_eq!(again.verdicts[TOPIC].findings, [lost]);
+    let made = apply_all(&mut cluster, &again);
+    let desired = hold(&desired, &again, &made);
+    let after = plan(&desired, &cluster);
+    assert!(after.is_empty(), "{after:?}");
+    assert!(!after.verdicts[TOPIC].adopted && after.verdicts[TOPIC].findings.is_empty(), "{after:?}");
 }
 
 #[test]
