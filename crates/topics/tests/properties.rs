@@ -4,7 +4,7 @@
 
 mod cluster;
 
-use cluster::{Made, apply, apply_all, hold};
+use cluster::{Made, answered, apply, apply_all, hold};
 use goodgo_topics::{
     Acl, Actual, ActualTopic, Change, ConfigValue, DeclaredTopic, DeletionPolicy, Desired, Finding, Held,
     NewTopic, Operation, Resource, Retired, TopicId, plan,
@@ -24,12 +24,20 @@ fn id() -> impl Strategy<Value = TopicId> {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["retention.ms", "cleanup.policy", "segment.ms", "min.insync.replicas"])
-        .prop_map(str::to_owned)
+    let keys = vec![
+        "retention.ms",
+        "cleanup.policy",
+        "segment.ms",
+        "min.insync.replicas",
+        "min.cleanable.dirty.ratio",
+        "unclean.leader.election.enable",
+    ];
+    prop::sample::select(keys).prop_map(str::to_owned)
 }
 
 fn value() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["-1", "1", "2", "delete", "compact"]).prop_map(str::to_owned)
+    let values = vec!["-1", "1", " 02", "0.50", "delete", "compact", "compact, delete", "TRUE", "false"];
+    prop::sample::select(values).prop_map(str::to_owned)
 }
 
 fn held() -> impl Strategy<Value = Held> {
@@ -57,10 +65,15 @@ fn declared() -> impl Strategy<Value = DeclaredTopic> {
 }
 
 fn actual_topic() -> impl Strategy<Value = ActualTopic> {
-    let config_value = (any::<bool>(), value())
-        .prop_map(|(set, value)| if set { ConfigValue::Set(value) } else { ConfigValue::Default(value) });
-    (id(), 1..4_u32, 1..4_u16, btree_map(key(), config_value, 0..4))
-        .prop_map(|(id, partitions, replication, config)| ActualTopic { id, partitions, replication, config })
+    (id(), 1..4_u32, 1..4_u16, btree_map(key(), (any::<bool>(), value()), 0..4)).prop_map(
+        |(id, partitions, replication, config)| {
+            let config = config.into_iter().map(|(key, (set, value))| {
+                let value = answered(&key, &value);
+                (key, if set { ConfigValue::Set(value) } else { ConfigValue::Default(value) })
+            });
+            ActualTopic { id, partitions, replication, config: config.collect() }
+        },
+    )
 }
 
 fn acl() -> impl Strategy<Value = Acl> {
@@ -128,7 +141,7 @@ proptest! {
             }
             for (key, value) in &topic.config {
                 let told = refused.iter().any(|it| matches!(it, Finding::AdoptionWouldLose { key: told, .. } if told == key) || **it == Finding::ReservedName);
-                prop_assert!(told || found.config.get(key) == Some(&ConfigValue::Set(value.clone())), "{key}: {refused:?}");
+                prop_assert!(told || found.config.get(key) == Some(&ConfigValue::Set(answered(key, value))), "{key}: {refused:?}");
             }
         }
         for topic in &desired.external {
@@ -255,6 +268,25 @@ fn a_topic_that_is_made_again_is_ours_again() {
     let after = plan(&desired, &cluster);
     assert!(after.is_empty(), "{after:?}");
     assert!(!after.verdicts[TOPIC].adopted && after.verdicts[TOPIC].findings.is_empty(), "{after:?}");
+}
+
+#[test]
+fn what_kafka_answers_in_its_own_form_is_set_once() {
+    let (mut desired, mut cluster) = nothing_yet();
+    let written = [
+        ("min.cleanable.dirty.ratio", "0.50"),
+        ("cleanup.policy", "compact, delete"),
+        ("unclean.leader.election.enable", "TRUE"),
+        ("retention.ms", " 007"),
+    ];
+    let config = &mut desired.topics.get_mut(TOPIC).unwrap().config;
+    config.extend(written.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let second = plan(&hold(&desired, &first, &made), &cluster);
+    assert!(second.is_empty(), "{second:?}");
+    // Found without a record, the same words lose nothing either.
+    assert_eq!(plan(&desired, &cluster).verdicts[TOPIC].findings, []);
 }
 
 #[test]

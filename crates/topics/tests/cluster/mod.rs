@@ -5,6 +5,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use goodgo_topics::{Actual, ActualTopic, Change, ConfigValue, Desired, Held, Plan, TopicId};
 
+/// What a describe answers of a value: Kafka parses it by the type of its key, and writes that.
+pub(crate) fn answered(key: &str, value: &str) -> String {
+    let value = value.trim();
+    match key {
+        "cleanup.policy" => value.split(',').map(str::trim).collect::<Vec<_>>().join(","),
+        "min.cleanable.dirty.ratio" => value.parse::<f64>().map_or(value.to_owned(), |it| format!("{it:?}")),
+        "unclean.leader.election.enable" => {
+            let lower = value.to_lowercase();
+            if lower == "true" || lower == "false" { lower } else { value.to_owned() }
+        }
+        _ => value.parse::<i64>().map_or(value.to_owned(), |it| it.to_string()),
+    }
+}
+
 /// No topic gets an id that another one had.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -22,8 +36,10 @@ pub(crate) fn apply(cluster: &mut Actual, change: &Change) -> Result<Option<Topi
             if *replication > cluster.brokers || *replication == 0 || *partitions == 0 {
                 return Err("INVALID_REPLICATION_FACTOR or INVALID_PARTITIONS".to_owned());
             }
-            let config =
-                config.iter().map(|(key, value)| (key.clone(), ConfigValue::Set(value.clone()))).collect();
+            let config = config
+                .iter()
+                .map(|(key, value)| (key.clone(), ConfigValue::Set(answered(key, value))))
+                .collect();
             let id = TopicId(format!("made-{}", MADE.fetch_add(1, Ordering::Relaxed)));
             let made =
                 ActualTopic { id: id.clone(), partitions: *partitions, replication: *replication, config };
@@ -40,7 +56,7 @@ pub(crate) fn apply(cluster: &mut Actual, change: &Change) -> Result<Option<Topi
         Change::AlterConfig { topic, set, unset } => {
             let topic = cluster.topics.get_mut(topic).ok_or("UNKNOWN_TOPIC_OR_PARTITION")?;
             for (key, value) in set {
-                topic.config.insert(key.clone(), ConfigValue::Set(value.clone()));
+                topic.config.insert(key.clone(), ConfigValue::Set(answered(key, value)));
             }
             for key in unset {
                 topic.config.insert(key.clone(), ConfigValue::Default("1".to_owned()));
