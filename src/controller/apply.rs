@@ -54,6 +54,9 @@ pub async fn apply(
     }
     if applied.lets_routes() {
         step(&children.routes, None, &mut applied, service, context).await?;
+    } else {
+        let kinds = children.routes.iter().map(|manifest| manifest.key.kind);
+        applied.missing.extend(kinds.filter(|kind| !context.kinds.are_served(*kind)));
     }
     Ok(children.with(applied))
 }
