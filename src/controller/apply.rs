@@ -27,8 +27,8 @@ use crate::error::Error;
 /// The cache may be wrong about a child once or twice while others write; more often would be a fault.
 const ATTEMPTS: usize = 4;
 
-/// Applies the children in three steps, each only after the one before is there: what pods need, the migrate step, the
-/// workload. Within a step every child is tried, also after one was refused, so that a refusal keeps no other child from
+/// Applies the children in four steps, each only after the one before is there: what pods need, the migrate step, the
+/// workload, the gateway's routes. Within a step every child is tried, also after one was refused, so that a refusal keeps no other child from
 /// being repaired and all conflicts are reported at once.
 ///
 /// # Errors
@@ -51,6 +51,12 @@ pub async fn apply(
     }
     if applied.is_clear() {
         step(&children.workload, children.initial_replicas, &mut applied, service, context).await?;
+    }
+    if applied.lets_routes() {
+        step(&children.routes, None, &mut applied, service, context).await?;
+    } else {
+        let kinds = children.routes.iter().map(|manifest| manifest.key.kind);
+        applied.missing.extend(kinds.filter(|kind| !context.kinds.are_served(*kind)));
     }
     Ok(children.with(applied))
 }

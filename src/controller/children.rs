@@ -32,8 +32,10 @@ pub struct Children<State> {
     pub foundation: Vec<Manifest>,
     /// The migrate step, which gates the workload.
     pub migration: Option<Manifest>,
-    /// Deployment, autoscaler, disruption budget; then what the gateway needs, its routes last.
+    /// Deployment, autoscaler, disruption budget; then what the gateway's routes name.
     pub workload: Vec<Manifest>,
+    /// The gateway's routes, once everything that they name is there.
+    pub routes: Vec<Manifest>,
     /// Pods to start with when the Deployment leaves their number to an autoscaler or to `kubectl scale`.
     pub initial_replicas: Option<i32>,
     /// Address from outside, when the routes are served.
@@ -89,6 +91,20 @@ impl Applied {
             self;
         *migration == Migration::Done && conflicts.is_empty() && leaving.is_empty()
     }
+
+    /// Whether everything that the gateway's routes name is there and ours. A route with somebody else's step, or none,
+    /// could be open where it is declared closed, and one that Traefik can't serve leaves its path to the next wider route.
+    #[must_use]
+    pub fn lets_routes(&self) -> bool {
+        let named = [ChildKind::Middleware, ChildKind::ServersTransport];
+        self.is_clear() && !self.held_back && !named.iter().any(|kind| self.missing.contains(kind))
+    }
+
+    /// What is not as it should be and holds the routes back.
+    pub fn before_routes(&self) -> impl Iterator<Item = &ChildKey> {
+        let contended = self.contended.iter().filter(|_| self.held_back).map(|(key, _)| key);
+        self.conflicts.iter().chain(&self.leaving).chain(contended)
+    }
 }
 
 impl Children<Prepared> {
@@ -130,11 +146,11 @@ impl Children<Prepared> {
         ];
         workload.extend(manifests(ChildKind::Middleware, middlewares)?);
         workload.extend(manifests(ChildKind::ServersTransport, servers_transports)?);
-        workload.extend(manifests(ChildKind::IngressRoute, ingress_routes)?);
         Ok(Self {
             foundation: foundation.into_iter().flatten().collect(),
             migration: manifest(ChildKind::Job, migration_job)?,
             workload: workload.into_iter().flatten().collect(),
+            routes: manifests(ChildKind::IngressRoute, ingress_routes)?.into_iter().flatten().collect(),
             initial_replicas,
             url,
             config_revision,
@@ -151,18 +167,28 @@ impl<State> Children<State> {
             foundation,
             migration,
             workload,
+            routes,
             initial_replicas: _,
             url: _,
             config_revision: _,
             state: _,
         } = self;
-        foundation.iter().chain(migration).chain(workload).any(|manifest| manifest.key == *key)
+        foundation.iter().chain(migration).chain(workload).chain(routes).any(|manifest| manifest.key == *key)
     }
 
     /// The same children, in another state.
     pub fn with<Next>(self, state: Next) -> Children<Next> {
-        let Self { foundation, migration, workload, initial_replicas, url, config_revision, state: _ } = self;
-        Children { foundation, migration, workload, initial_replicas, url, config_revision, state }
+        let Self {
+            foundation,
+            migration,
+            workload,
+            routes,
+            initial_replicas,
+            url,
+            config_revision,
+            state: _,
+        } = self;
+        Children { foundation, migration, workload, routes, initial_replicas, url, config_revision, state }
     }
 }
 
@@ -176,4 +202,56 @@ fn manifest(kind: ChildKind, object: Option<impl Serialize>) -> Result<Option<Ma
     let field = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let key = ChildKey::new(kind, field("/metadata/namespace"), field("/metadata/name"));
     Ok(Some(Manifest { key, digest: digest(&object), object }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_wait_for_every_step_that_they_name() {
+        let key = || ChildKey::new(ChildKind::Middleware, "shop", "a--all--ip-allow-0a1b2c3d");
+        let none = Applied::default;
+        assert!(none().lets_routes());
+        let waiting = [
+            Applied { conflicts: vec![key()], ..none() },
+            Applied { leaving: vec![key()], ..none() },
+            Applied { contended: vec![(key(), Instant::now())], held_back: true, ..none() },
+        ];
+        for state in waiting {
+            assert!(!state.lets_routes(), "{state:?}");
+            assert_eq!(state.before_routes().collect::<Vec<_>>(), [&key()], "{state:?}");
+        }
+        for kind in [ChildKind::Middleware, ChildKind::ServersTransport] {
+            assert!(!Applied { missing: [kind].into(), ..none() }.lets_routes(), "{kind:?}");
+        }
+        assert!(Applied { missing: [ChildKind::Certificate].into(), ..none() }.lets_routes());
+        let repaired = Applied { contended: vec![(key(), Instant::now())], ..none() };
+        assert!(repaired.lets_routes() && repaired.before_routes().next().is_none());
+    }
+
+    #[test]
+    fn routes_are_a_step_of_their_own() {
+        let service = serde_json::from_value(serde_json::json!({
+            "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+            "metadata": {"name": "a", "namespace": "shop", "uid": "u"},
+            "spec": {"image": "x:1", "gateway": {"hosts": ["a.b"], "tls": {"secret": "s"}, "routes": [
+                {"name": "all", "path": "/", "auth": {"none": {}}, "ipAllow": ["10.0.0.0/8"]},
+            ]}},
+        }))
+        .unwrap();
+        let platform = goodgo_render::PlatformConfig::default();
+        let valid = goodgo_render::ValidatedService::new(&service, &platform).unwrap();
+        let rendered = goodgo_render::render(&valid, &Default::default(), &platform, &[]);
+        let children = Children::prepare(rendered.unwrap()).unwrap();
+        let kinds =
+            |manifests: &[Manifest]| manifests.iter().map(|manifest| manifest.key.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&children.routes), [ChildKind::IngressRoute, ChildKind::IngressRoute]);
+        assert!(kinds(&children.workload).contains(&ChildKind::Middleware));
+        assert!(!kinds(&children.workload).contains(&ChildKind::IngressRoute));
+        assert!(
+            children.routes.iter().all(|manifest| children.wants(&manifest.key)),
+            "or they would be pruned"
+        );
+    }
 }

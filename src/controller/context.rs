@@ -193,14 +193,15 @@ pub fn api_resource(kind: ChildKind) -> ApiResource {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use kube::runtime::events::Reporter;
     use kube::runtime::reflector;
     use serde_json::json;
 
     use super::*;
 
-    fn context() -> Context {
+    /// Empty, and with an API server where nobody listens.
+    pub(in super::super) fn context() -> Context {
         let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         let recorder = Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None });
         let (store, _) = reflector::store();

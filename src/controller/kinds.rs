@@ -76,17 +76,19 @@ pub(super) async fn watch_definitions(
             Ok(Event::InitApply(definition)) => seen.extend(kinds.there(&definition)),
             Ok(Event::InitDone) => {
                 let gone: Vec<_> = kinds.tasks.keys().filter(|kind| !seen.contains(*kind)).copied().collect();
-                gone.into_iter().for_each(|kind| kinds.gone(kind));
+                for kind in gone {
+                    kinds.gone(kind).await;
+                }
                 // What is there from the start counts from the first reconcile on: no status says otherwise for a moment.
                 for first in kinds.first.drain(..) {
                     let _ = first.await;
                 }
                 watch.listed().await;
             }
-            Ok(Event::Apply(definition)) => drop(kinds.there(&definition)),
+            Ok(Event::Apply(definition)) => kinds.changed(&definition).await,
             Ok(Event::Delete(definition)) => {
                 if let Some(kind) = kind_of(&definition.name_any()) {
-                    kinds.gone(kind);
+                    kinds.gone(kind).await;
                 }
             }
             Err(error) => {
@@ -136,10 +138,19 @@ impl Watched {
         Some(kind)
     }
 
-    fn gone(&mut self, kind: ChildKind) {
-        if self.tasks.remove(&kind).is_none() {
-            return; // its watches ended when their tasks were dropped
+    /// A definition that is being deleted takes no objects any more, and those that are there go with it.
+    async fn changed(&mut self, definition: &PartialObjectMeta<CustomResourceDefinition>) {
+        if definition.metadata.deletion_timestamp.is_none() {
+            self.there(definition);
+        } else if let Some(kind) = kind_of(&definition.name_any()) {
+            self.gone(kind).await;
         }
+    }
+
+    async fn gone(&mut self, kind: ChildKind) {
+        let Some(mut tasks) = self.tasks.remove(&kind) else { return };
+        // One that lists at this moment would say that the kind is served after all.
+        tasks.shutdown().await;
         info!(kind = kind.as_str(), "the definition is gone, and with it what was made");
         self.context.kinds.set(kind, false);
         for (key, _) in self.context.children.retain(kind, None, &HashSet::new()) {
@@ -172,6 +183,30 @@ mod tests {
             assert_eq!(kind_of(other), None, "{other}");
         }
         assert_eq!(kind_of("services."), None, "Kubernetes' own kinds have no definition");
+    }
+
+    #[tokio::test]
+    async fn a_definition_that_is_being_deleted_serves_no_more() {
+        let context = Arc::new(super::super::context::tests::context());
+        let (client, namespaces) = (context.client.clone(), vec![None]);
+        let mut kinds = Watched {
+            client,
+            namespaces,
+            context: context.clone(),
+            tasks: HashMap::new(),
+            first: Vec::new(),
+        };
+        let definition = |deleted: Option<&str>| -> PartialObjectMeta<CustomResourceDefinition> {
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "ingressroutes.traefik.io", "deletionTimestamp": deleted},
+            }))
+            .unwrap()
+        };
+        kinds.changed(&definition(None)).await;
+        context.kinds.set(ChildKind::IngressRoute, true);
+        kinds.changed(&definition(Some("2026-11-30T10:00:00Z"))).await;
+        assert!(kinds.tasks.is_empty() && !context.kinds.are_served(ChildKind::IngressRoute));
+        assert_eq!(Arc::strong_count(&context), 2, "its watches have ended, and hold nothing");
     }
 
     #[test]

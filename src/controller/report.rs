@@ -148,6 +148,7 @@ mod tests {
                 foundation: vec![],
                 migration: None,
                 workload: vec![],
+                routes: vec![],
                 initial_replicas: None,
                 url: None,
                 config_revision: None,

@@ -55,7 +55,8 @@ pub async fn routes_wait_for_the_gateway_and_are_held_by_one(world: World) {
 
     // What is deleted comes back, as any child does.
     let middlewares = children(&world, "Middleware", first);
-    let name = "a--all--rate-limit";
+    let name = routes.data["spec"]["routes"][0]["middlewares"][0]["name"].as_str().unwrap();
+    assert!(name.starts_with("a--all--rate-limit-"), "{name}");
     let before = until_there(&middlewares, name).await.metadata.uid;
     middlewares.delete(name, &DeleteParams::default()).await.unwrap();
     eventually("the limit is made again", || async {

@@ -27,6 +27,17 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// Whether the service counts for `claim`. What it holds it holds until its status lets go of it: what stands at the
+    /// gateway may be older than its spec, while it is suspended, invalid or on its way.
+    pub(crate) fn has(&self, claim: &str) -> bool {
+        self.declared.contains(claim) || self.held.contains(claim)
+    }
+
+    /// Everything that it counts for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Claim> {
+        self.declared.union(&self.held)
+    }
+
     pub(crate) fn of(service: &GoodGoService) -> Self {
         let gateway = service.spec.gateway.iter();
         let declared = gateway.flat_map(|gateway| {
@@ -59,7 +70,7 @@ pub(crate) fn holder<'a>(
     claimants.min_by_key(rank).map(|(key, _)| key)
 }
 
-/// Claim → services that declare it. Never holds an empty set.
+/// Claim → services that declare or hold it. Never holds an empty set.
 pub(crate) type Claimants = BTreeMap<Claim, BTreeSet<ServiceKey>>;
 
 /// Moves `key` from its old claims to its new ones.
@@ -69,9 +80,10 @@ pub(crate) fn update(
     old: Option<&Declaration>,
     new: Option<&Declaration>,
 ) {
-    let declared =
-        |side: Option<&Declaration>| side.map(|side| side.claims.declared.clone()).unwrap_or_default();
-    let (old, new) = (declared(old), declared(new));
+    let all = |side: Option<&Declaration>| -> BTreeSet<Claim> {
+        side.into_iter().flat_map(|side| side.claims.all().cloned()).collect()
+    };
+    let (old, new) = (all(old), all(new));
     for claim in old.difference(&new) {
         if let Some(services) = claimants.get_mut(claim) {
             services.remove(key);

@@ -16,7 +16,7 @@ pub struct Fleet {
     /// index that grew and shrank equals one built from scratch.
     callers: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
     topics: Topics,
-    /// Who declares what at the gateway.
+    /// Who declares or holds what at the gateway.
     claimants: Claimants,
 }
 
@@ -61,7 +61,7 @@ impl Fleet {
         let callers = self.callers.get(key).into_iter().flatten();
         let declaration = self.services.get(key);
         let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
-        let claims = declaration.into_iter().flat_map(|declaration| &declaration.claims.declared);
+        let claims = declaration.into_iter().flat_map(|declaration| declaration.claims.all());
         let rivals = claims.filter_map(|claim| self.claimants.get(claim)).flatten();
         callers
             .chain(callees)
@@ -139,7 +139,7 @@ impl Fleet {
         lost.collect()
     }
 
-    /// Who holds `claim` while `key` declares `own`.
+    /// Who holds `claim` while `key` is `own`.
     fn holder<'a>(
         &'a self,
         claim: &str,
@@ -148,7 +148,7 @@ impl Fleet {
     ) -> Option<&'a ServiceKey> {
         let claimants = self.claimants.get(claim).into_iter().flatten().filter(|other| *other != key);
         let others = claimants.filter_map(|other| Some((other, self.services.get(other)?)));
-        let own = own.filter(|own| own.claims.declared.contains(claim)).map(|own| (key, own));
+        let own = own.filter(|own| own.claims.has(claim)).map(|own| (key, own));
         claims::holder(claim, others.chain(own))
     }
 
@@ -212,11 +212,18 @@ impl Fleet {
         new: Option<&Declaration>,
     ) -> BTreeSet<ServiceKey> {
         let sides = [old, new];
-        let claims: BTreeSet<&Claim> =
-            sides.iter().flatten().flat_map(|side| &side.claims.declared).collect();
+        let claims: BTreeSet<&Claim> = sides.iter().flatten().flat_map(|side| side.claims.all()).collect();
         let moved =
             claims.into_iter().filter(|claim| self.holder(claim, key, old) != self.holder(claim, key, new));
-        let rivals = moved.filter_map(|claim| self.claimants.get(claim)).flatten().cloned().collect();
+        let rivals_of = |claim: &Claim| -> Vec<ServiceKey> {
+            let rivals = self.claimants.get(claim).into_iter().flatten();
+            // Who holds what it declares no more sees nothing of it.
+            let declares = |rival: &&ServiceKey| {
+                self.services.get(*rival).is_some_and(|rival| rival.claims.declared.contains(claim))
+            };
+            rivals.filter(declares).cloned().collect()
+        };
+        let rivals = moved.flat_map(rivals_of).collect();
         claims::update(&mut self.claimants, key, old, new);
         rivals
     }

@@ -198,15 +198,40 @@ proptest! {
         }
         let views = views(&fleet);
         for claim in ["x", "y", "z"] {
-            let declares = |key: &&ServiceKey| fleet.get(key).unwrap().claims.declared.contains(claim);
-            let claimants: Vec<_> = fleet.keys().filter(declares).collect();
-            let holders: Vec<_> =
-                claimants.iter().filter(|key| !views[**key].lost.contains_key(claim)).collect();
-            prop_assert_eq!(holders.len(), claimants.len().min(1));
-            for key in &claimants {
-                prop_assert!(views[*key].lost.get(claim).is_none_or(|named| *named == **holders[0]));
+            let claims = |key: &ServiceKey| fleet.get(key).unwrap().claims.clone();
+            let declaring: Vec<_> = fleet.keys().filter(|key| claims(key).declared.contains(claim)).collect();
+            // Each names another one, or itself by naming none.
+            let named: BTreeSet<_> =
+                declaring.iter().map(|key| views[*key].lost.get(claim).unwrap_or(key)).collect();
+            prop_assert_eq!(named.len(), declaring.len().min(1));
+            for holder in named {
+                let claims = claims(holder);
+                prop_assert!(claims.declared.contains(claim) || claims.held.contains(claim));
+                let held = fleet.keys().any(|key| fleet.get(key).unwrap().claims.held.contains(claim));
+                prop_assert!(!held || claims.held.contains(claim), "who holds it goes first");
             }
         }
+    }
+
+    #[test]
+    fn a_claim_stays_held_until_the_status_lets_go_of_it(
+        holder in declaration(), rival in declaration(), name in key(), other in key(),
+    ) {
+        prop_assume!(name != other);
+        let mut fleet = Fleet::default();
+        let x = || BTreeSet::from(["x".to_owned()]);
+        let with = |declaration: &Declaration, declared, held| Declaration {
+            claims: Claims { declared, held, created: declaration.claims.created },
+            ..declaration.clone()
+        };
+        apply(&mut fleet, &name, Some(with(&holder, x(), x())));
+        apply(&mut fleet, &other, Some(with(&rival, x(), BTreeSet::new())));
+        // Its spec is another one, and what stands at the gateway is not.
+        apply(&mut fleet, &name, Some(with(&holder, BTreeSet::new(), x())));
+        let seen = fleet.view(&other);
+        prop_assert_eq!(seen.lost.get("x"), Some(&name));
+        let told = apply(&mut fleet, &name, Some(with(&holder, BTreeSet::new(), BTreeSet::new())));
+        prop_assert!(fleet.view(&other).lost.is_empty() && told.contains(&other));
     }
 
     #[test]

@@ -52,6 +52,17 @@ fn subscribed(fleet: &Fleet, service: &str) -> TopicState {
 }
 
 #[test]
+fn a_dead_letter_topic_cannot_be_taken() {
+    for topic in ["user.created.dead-letter.shop.mail", "user-0a1b2c3d4e5f6a7b.dead-letter-of.shop.mail"] {
+        let events =
+            json!({"publishes": [{"topic": topic, "owner": true}], "subscribes": [{"topic": topic}]});
+        let fleet = fleet(&[("other/thief", events, None)]);
+        let seen = fleet.view(&key("other/thief")).topics;
+        assert!(seen.publishes.is_empty() && seen.subscribes.is_empty(), "{topic}: {seen:?}");
+    }
+}
+
+#[test]
 fn a_sole_publisher_owns_without_saying_so() {
     let fleet = fleet(&[("shop/users", publishes(&json!({})), None), ("shop/mail", subscribes(), None)]);
     assert_eq!(published(&fleet, "shop/users"), TopicState::Owned);

@@ -35,7 +35,7 @@ fn objects(
             routes: routers.iter().map(|router| route(edge, router)).collect(),
             tls: tls.cloned(),
         };
-        let metadata = labels::metadata(edge.service, &edge.service.names().at_gateway(&name));
+        let metadata = labels::metadata(edge.service, &edge.service.names().routes(&name));
         IngressRoute::new(metadata, spec)
     });
     named.collect()

@@ -4,7 +4,7 @@
 //! and the Deployment carry the plain name, for DNS and for `kubectl rollout restart deployment/NAME`; kinds are separate
 //! name spaces.
 
-use crate::hash::short_hash;
+use crate::hash::hex;
 use goodgo_api::types::ServiceName;
 use goodgo_fleet::own_service_account;
 use std::fmt;
@@ -35,6 +35,7 @@ impl fmt::Display for ChildName {
 /// Names of all children of one service, whether they are rendered or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
+    namespace: String,
     /// The Service: the service's own name.
     pub service: ChildName,
     /// The Deployment: the service's own name too.
@@ -56,10 +57,11 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of the service `name`, whose grammar validation has checked.
-    pub(crate) fn new(name: &ServiceName) -> Self {
+    /// The names of the service `name` in `namespace`, whose grammar validation has checked.
+    pub(crate) fn new(namespace: &str, name: &ServiceName) -> Self {
         let part = |part: &str| ChildName(format!("{name}--{part}"));
         Self {
+            namespace: namespace.to_owned(),
             service: ChildName(name.0.clone()),
             deployment: ChildName(name.0.clone()),
             headless_service: ChildName(headless_service(&name.0)),
@@ -72,24 +74,89 @@ impl Names {
         }
     }
 
-    /// Name of an object that stands beside the routes of the gateway, `part` of at most 21 characters without `--`.
-    pub(crate) fn at_gateway(&self, part: &str) -> ChildName {
+    /// Name of an IngressRoute, `part` of at most 21 characters without `--`. Traefik tells routers by their rules too,
+    /// and no two services hold one rule.
+    pub(crate) fn routes(&self, part: &str) -> ChildName {
         ChildName(format!("{}--{part}", self.service))
     }
 
-    /// Name of an object of one route, `part` of at most 11 characters. Where the names are too long together a hash
-    /// stands for the route's, with a digit first, which no route's name has.
+    /// Name of a Middleware that routes share, `part` of at most 12 characters.
+    pub(crate) fn at_gateway(&self, part: &str) -> ChildName {
+        ChildName(format!("{}--{part}-{}", self.service, self.told_apart("", part, 4)))
+    }
+
+    /// Name of an object of one route, `part` of at most 12 characters. Where the names are too long together a longer
+    /// hash stands for both.
     pub(crate) fn of_route(&self, route: &str, part: &str) -> ChildName {
-        let plain = format!("{}--{route}--{part}", self.service);
+        let plain = format!("{}--{route}--{part}-{}", self.service, self.told_apart(route, part, 4));
         if plain.len() <= 63 {
             return ChildName(plain);
         }
-        let hash = short_hash(route.as_bytes());
-        ChildName(format!("{}--0{}--{part}", self.service, hash.get(1..).unwrap_or_default()))
+        ChildName(format!("{}--{}", self.service, self.told_apart(route, part, 10)))
+    }
+
+    /// The first `length` bytes of a hash of everything that a name at the gateway is made of. Without its option
+    /// `safeNaming` Traefik joins namespace and name by a hyphen and makes one of each run of hyphens, so that `a--b-c`
+    /// meets `a-b--c`, and `a-b` in `shop` meets `b` in `shop-a`: one team's steps would replace another's. A short hash
+    /// is enough behind names that leave few ways to be split; where it stands alone, nobody must be able to search for
+    /// another one.
+    fn told_apart(&self, route: &str, part: &str, length: usize) -> String {
+        // None of the four has a slash.
+        let all = [&*self.namespace, self.service.as_str(), route, part].join("/");
+        hex(all.as_bytes(), length)
     }
 
     /// Name of the Job for a pod template with this hash (8 hex digits).
     pub(crate) fn migration_job(&self, hash: &str) -> ChildName {
         ChildName(format!("{}--migrate-{hash}", self.service))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As Traefik names an object: everything but letters and digits separates, and what separates becomes one hyphen.
+    fn in_traefik(namespace: &str, name: &ChildName) -> String {
+        let joined = format!("{namespace}-{name}");
+        let words =
+            joined.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
+    }
+
+    /// Names of few letters, so that what could coincide is tried often.
+    type Object = (String, String, String, &'static str);
+
+    fn object() -> impl Strategy<Value = Object> {
+        let part = prop::sample::select(vec!["a", "b", "a-b", "ip-allow"]);
+        let long = "[ab]{34}(-[ab]){3}";
+        ("a(-{0,2}[ab]){0,2}", prop_oneof!["a(-[ab]){0,2}", long], "|a(-[ab]){0,2}|[ab]{20}", part)
+    }
+
+    fn of((namespace, service, route, part): &Object) -> ChildName {
+        let names = Names::new(namespace, &ServiceName(service.clone()));
+        if route.is_empty() { names.at_gateway(part) } else { names.of_route(route, part) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn traefik_confuses_no_two_objects(one in object(), other in object()) {
+            let told = |object: &Object| in_traefik(&object.0, &of(object));
+            prop_assert_eq!(told(&one) == told(&other), one == other);
+            prop_assert!(of(&one).as_str().len() <= 63);
+        }
+    }
+
+    #[test]
+    fn a_hyphen_more_or_elsewhere_makes_another_name_for_traefik() {
+        let object = |namespace: &str, service: &str, route: &str| {
+            let object = (namespace.to_owned(), service.to_owned(), route.to_owned(), "ip-allow");
+            in_traefik(namespace, &of(&object))
+        };
+        assert_ne!(object("shop", "a", "b-c"), object("shop", "a-b", "c"));
+        assert_ne!(object("shop", "a-b", "c"), object("shop-a", "b", "c"));
+        assert_ne!(object("shop", "a-b", ""), object("shop-a", "b", ""));
     }
 }

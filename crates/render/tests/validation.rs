@@ -127,6 +127,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("  health: {via: Runtime, ready: {exec: {command: [x]}}}", "spec.health.ready.exec", "use path or grpc"),
     (
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /users, auth: {none: {}}}, {name: s, path: /users/, auth: {none: {}}}]}",
+        "spec.gateway.routes[s].path",
+        "the route r has this path already",
+    ),
+    (
         "  gateway: {hosts: [a.b], routes: [{name: r, path: /, maxBody: big, auth: {none: {}}}]}",
         "spec.gateway.routes[r].maxBody",
         "such as 1Mi",
@@ -250,6 +255,7 @@ fn a_service_without_fault_passes() {
         "  preStop: {exec: {command: [x]}}\n  runtime: {enabled: false}",
         "  additionalPorts: [{name: dns, port: 3000, protocol: UDP}]",
         "  calls: [{service: iam}]\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {forward: {service: iam, path: /v}}}]}",
+        "  gateway: {hosts: [a.b], routes: [{name: r, path: /a, auth: {none: {}}}, {name: s, path: /a/, pathType: Exact, auth: {none: {}}}, {name: t, path: /a, pathType: Exact, auth: {none: {}}}]}",
         "  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {at: Gateway, forward: {service: iam, path: /v}}}]}",
         "  runtime: {enabled: false}\n  gateway: {hosts: [a.b], routes: [{name: r, path: /, auth: {forward: {service: iam, path: /v}}}]}",
     ] {

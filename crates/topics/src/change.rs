@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One request's worth of work. Each kind is sent as one batch; the order of the kinds in a plan is the order to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Makes a topic.
+    /// Makes a topic. The id in the answer (CreateTopics since version 7) is to be recorded at once as
+    /// [`Held`](crate::Held) with `adopted: false`: without that the next look takes the topic for one that others made,
+    /// and it is never deleted.
     CreateTopic {
         /// Name.
         topic: String,

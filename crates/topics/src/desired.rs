@@ -51,12 +51,14 @@ impl Default for NewTopic {
     }
 }
 
-/// What was recorded when a topic was taken in hand.
+/// What was recorded when a topic was taken in hand. Whoever carries out a [`Change::CreateTopic`](crate::Change) records
+/// the id from Kafka's answer with `adopted: false`, also of a topic that is made again, and keeps that. A topic that is
+/// found without such a record counts as made by others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its id then.
     pub id: TopicId,
-    /// Whether somebody else had made it. Such a topic is never deleted: whoever may declare a topic could otherwise
+    /// Whether somebody else had made it: the topic's first look said so ([`Verdict::adopted`](crate::Verdict)). Such a topic is never deleted: whoever may declare a topic could otherwise
     /// destroy one that was there before.
     pub adopted: bool,
     /// Configuration that was set for a declaration; a key that is declared no more returns to the broker's default.

@@ -4,7 +4,7 @@
 
 mod cluster;
 
-use cluster::{apply, hold};
+use cluster::{Made, answered, apply, apply_all, hold};
 use goodgo_topics::{
     Acl, Actual, ActualTopic, Change, ConfigValue, DeclaredTopic, DeletionPolicy, Desired, Finding, Held,
     NewTopic, Operation, Resource, Retired, TopicId, plan,
@@ -24,12 +24,20 @@ fn id() -> impl Strategy<Value = TopicId> {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["retention.ms", "cleanup.policy", "segment.ms", "min.insync.replicas"])
-        .prop_map(str::to_owned)
+    let keys = vec![
+        "retention.ms",
+        "cleanup.policy",
+        "segment.ms",
+        "min.insync.replicas",
+        "min.cleanable.dirty.ratio",
+        "unclean.leader.election.enable",
+    ];
+    prop::sample::select(keys).prop_map(str::to_owned)
 }
 
 fn value() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["-1", "1", "2", "delete", "compact"]).prop_map(str::to_owned)
+    let values = vec!["-1", "1", " 02", "0.50", "delete", "compact", "compact, delete", "TRUE", "false"];
+    prop::sample::select(values).prop_map(str::to_owned)
 }
 
 fn held() -> impl Strategy<Value = Held> {
@@ -57,10 +65,15 @@ fn declared() -> impl Strategy<Value = DeclaredTopic> {
 }
 
 fn actual_topic() -> impl Strategy<Value = ActualTopic> {
-    let config_value = (any::<bool>(), value())
-        .prop_map(|(set, value)| if set { ConfigValue::Set(value) } else { ConfigValue::Default(value) });
-    (id(), 1..4_u32, 1..4_u16, btree_map(key(), config_value, 0..4))
-        .prop_map(|(id, partitions, replication, config)| ActualTopic { id, partitions, replication, config })
+    (id(), 1..4_u32, 1..4_u16, btree_map(key(), (any::<bool>(), value()), 0..4)).prop_map(
+        |(id, partitions, replication, config)| {
+            let config = config.into_iter().map(|(key, (set, value))| {
+                let value = answered(&key, &value);
+                (key, if set { ConfigValue::Set(value) } else { ConfigValue::Default(value) })
+            });
+            ActualTopic { id, partitions, replication, config: config.collect() }
+        },
+    )
 }
 
 fn acl() -> impl Strategy<Value = Acl> {
@@ -128,7 +141,7 @@ proptest! {
             }
             for (key, value) in &topic.config {
                 let told = refused.iter().any(|it| matches!(it, Finding::AdoptionWouldLose { key: told, .. } if told == key) || **it == Finding::ReservedName);
-                prop_assert!(told || found.config.get(key) == Some(&ConfigValue::Set(value.clone())), "{key}: {refused:?}");
+                prop_assert!(told || found.config.get(key) == Some(&ConfigValue::Set(answered(key, value))), "{key}: {refused:?}");
             }
         }
         for topic in &desired.external {
@@ -149,17 +162,19 @@ proptest! {
     fn a_second_plan_is_empty(desired in desired(), actual in actual()) {
         let first = plan(&desired, &actual);
         let mut cluster = actual;
-        first.changes.iter().for_each(|change| { apply(&mut cluster, change).unwrap(); });
+        let mut made = apply_all(&mut cluster, &first);
         // Kafka takes a name only after the one that collides with it is gone: the next look makes that topic.
         let freed = first.changes.iter().any(|change| matches!(change, Change::DeleteTopic { .. }));
-        for change in plan(&desired, &cluster).changes {
+        let again = plan(&desired, &cluster);
+        for change in &again.changes {
             prop_assert!(freed && matches!(change, Change::CreateTopic { .. }), "{change:?}");
-            apply(&mut cluster, &change).unwrap();
         }
+        made.extend(apply_all(&mut cluster, &again));
         prop_assert_eq!(plan(&desired, &cluster).changes, vec![], "with what was recorded before");
-        let recorded = hold(&desired, &plan(&desired, &cluster));
+        let recorded = hold(&desired, &plan(&desired, &cluster), &made);
         let second = plan(&recorded, &cluster);
-        let adopts = |name: &str| plan(&desired, &cluster).verdicts[name].adopted;
+        prop_assert!(made.keys().all(|name| !second.verdicts[name].adopted), "what was made here is ours");
+        let adopts = |name: &str| second.verdicts[name].adopted;
         // An adopted topic obeys its owner from then on: what would have lost is the owner's word now.
         let others: Vec<_> = second.changes.iter().filter(|change| !change.topic().is_some_and(&adopts)).collect();
         prop_assert!(others.is_empty(), "{others:?}");
@@ -210,6 +225,68 @@ proptest! {
             prop_assert!(given < taken, "{changes:?}");
         }
     }
+}
+
+const TOPIC: &str = "order.placed";
+
+/// A cluster of three brokers, and one declared topic that nobody has made.
+fn nothing_yet() -> (Desired, Actual) {
+    let topics = BTreeMap::from([(TOPIC.to_owned(), DeclaredTopic::default())]);
+    (Desired { topics, ..Desired::default() }, Actual { brokers: 3, ..Actual::default() })
+}
+
+#[test]
+fn a_topic_that_was_made_here_is_not_adopted_and_goes_when_it_is_retired_with_delete() {
+    let (desired, mut cluster) = nothing_yet();
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let mut desired = hold(&desired, &first, &made);
+    for _ in 0..2 {
+        let next = plan(&desired, &cluster);
+        assert!(next.is_empty() && !next.verdicts[TOPIC].adopted, "{next:?}");
+        desired = hold(&desired, &next, &Made::new());
+    }
+    let held = desired.topics[TOPIC].held.clone().unwrap();
+    let retired = BTreeMap::from([(TOPIC.to_owned(), Retired { held, policy: DeletionPolicy::Delete })]);
+    let last = plan(&Desired { retired, ..Desired::default() }, &cluster);
+    apply_all(&mut cluster, &last);
+    assert!(cluster.topics.is_empty(), "{last:?}");
+}
+
+#[test]
+fn a_topic_that_is_made_again_is_ours_again() {
+    let (desired, mut cluster) = nothing_yet();
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let desired = hold(&desired, &first, &made);
+    cluster.topics.clear();
+    let again = plan(&desired, &cluster);
+    let lost = Finding::DeletedBehindOurBack { id: made[TOPIC].clone() };
+    assert_eq!(again.verdicts[TOPIC].findings, [lost]);
+    let made = apply_all(&mut cluster, &again);
+    let desired = hold(&desired, &again, &made);
+    let after = plan(&desired, &cluster);
+    assert!(after.is_empty(), "{after:?}");
+    assert!(!after.verdicts[TOPIC].adopted && after.verdicts[TOPIC].findings.is_empty(), "{after:?}");
+}
+
+#[test]
+fn what_kafka_answers_in_its_own_form_is_set_once() {
+    let (mut desired, mut cluster) = nothing_yet();
+    let written = [
+        ("min.cleanable.dirty.ratio", "0.50"),
+        ("cleanup.policy", "compact, delete"),
+        ("unclean.leader.election.enable", "TRUE"),
+        ("retention.ms", " 007"),
+    ];
+    let config = &mut desired.topics.get_mut(TOPIC).unwrap().config;
+    config.extend(written.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    let first = plan(&desired, &cluster);
+    let made = apply_all(&mut cluster, &first);
+    let second = plan(&hold(&desired, &first, &made), &cluster);
+    assert!(second.is_empty(), "{second:?}");
+    // Found without a record, the same words lose nothing either.
+    assert_eq!(plan(&desired, &cluster).verdicts[TOPIC].findings, []);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn is_bad(type_: ConditionType, status: ConditionStatus) -> bool {
 }
 
 /// `Service shop/a, ConfigMap shop/b`, for people.
-fn list(keys: &[ChildKey]) -> String {
+pub(super) fn list(keys: &[ChildKey]) -> String {
     let names: Vec<String> = keys.iter().map(|key| format!("{} {}", key.kind.as_str(), key.name)).collect();
     names.join(", ")
 }

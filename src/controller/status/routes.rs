@@ -8,21 +8,27 @@ use goodgo_api::status::{PartState, RouteStatus};
 use goodgo_fleet::claim;
 use goodgo_render::{ChildKind, NotActive, Part};
 
+use super::super::cache::ChildKey;
 use super::super::dereference::Input;
 use super::super::report::Outcome;
-use super::conditions::{Conditions, NAMED, more};
+use super::conditions::{Conditions, NAMED, list, more};
 use super::{Facts, is_applied};
 
 /// Under this name, which no route has, stand the old hosts.
 const REDIRECTS: &str = "redirectFrom";
 
 /// Every route with what it holds. Where not everything was applied it is what was said before: a service that fails for a
-/// moment loses no path to another.
+/// moment loses no path to another, and none gets what an older route of this one still serves.
 pub(super) fn routes(facts: &Facts<'_>) -> Vec<RouteStatus> {
-    let Some(gateway) = &facts.input.object.spec.gateway else { return Vec::new() };
-    let (Outcome::Applied { children, not_active }, true) = (facts.outcome, is_applied(facts.outcome)) else {
+    let Outcome::Applied { children, not_active } = facts.outcome else {
         return facts.previous.routes.clone();
     };
+    // Without their definition there are no routes that could be older.
+    let stand = children.state.lets_routes() || children.state.missing.contains(&ChildKind::IngressRoute);
+    if !is_applied(facts.outcome) || !stand {
+        return facts.previous.routes.clone();
+    }
+    let Some(gateway) = &facts.input.object.spec.gateway else { return Vec::new() };
     let waiting = reason_of(&children.state.missing);
     let routes = gateway.routes.iter().map(|route| {
         let claims = gateway.hosts.iter().map(|host| claim(host.as_str(), route.path.as_str()));
@@ -87,8 +93,7 @@ impl Conditions {
             let message = format!("every route is at the gateway: {}{}", named.join(", "), more(hosts.len()));
             set(self, ConditionStatus::True, "Routed", message);
         } else if gateway.is_some() {
-            let message = "routes follow when everything before them is applied";
-            set(self, ConditionStatus::Unknown, "Waiting", message.to_owned());
+            set(self, ConditionStatus::Unknown, "Waiting", what_is_before(facts));
         }
     }
 }
@@ -98,6 +103,18 @@ fn conflicts(input: &Input) -> String {
     let named = lost.iter().take(NAMED).map(|(claim, holder)| format!("{claim} is held by {holder}"));
     let named: Vec<String> = named.collect();
     format!("{}{}: take it out there, or choose another host or path", named.join(", "), more(lost.len()))
+}
+
+fn what_is_before(facts: &Facts<'_>) -> String {
+    let mut message = "routes follow when everything before them is applied".to_owned();
+    if let Outcome::Applied { children, .. } = facts.outcome {
+        let waiting: Vec<ChildKey> = children.state.before_routes().cloned().collect();
+        if !waiting.is_empty() {
+            let (named, rest) = (waiting.get(..NAMED).unwrap_or(&waiting), more(waiting.len()));
+            message = format!("{message}: {}{rest}", list(named));
+        }
+    }
+    message
 }
 
 fn what_is_missing(reason: &str, missing: &BTreeSet<ChildKind>) -> String {

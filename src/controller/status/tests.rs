@@ -38,6 +38,7 @@ fn applied(state: Applied) -> Outcome {
         foundation: vec![],
         migration: None,
         workload: vec![],
+        routes: vec![],
         initial_replicas: None,
         url: Some("https://a.b".to_owned()),
         config_revision: None,
@@ -326,6 +327,39 @@ fn without_a_gateway_the_routes_wait_and_keep_what_they_hold() {
     let outcome = applied(Applied { missing: [ChildKind::Certificate].into(), ..Applied::default() });
     let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
     assert_eq!(said(&status)[0], "Ready=False/CertManagerMissing");
+}
+
+#[test]
+fn what_is_declared_no_more_is_held_until_it_is_applied() {
+    let before = status_of(&routed(&[]), &applied(Applied::default()), Some(&rollout(1, 1)));
+    let input = minimal();
+    let routes_after = |outcome: &Outcome| {
+        let now = "2026-01-01T00:00:00Z".to_owned();
+        status(&Facts { input: &input, outcome, rollout: None, in_force: None, previous: &before, now })
+            .routes
+    };
+    let violation = Violation { path: "spec.port".to_owned(), message: "choose another".to_owned() };
+    let unfinished = [
+        Outcome::Suspended,
+        Outcome::Invalid(vec![violation]),
+        applied(Applied { migration: Migration::Running, ..Applied::default() }),
+        applied(Applied { missing: [ChildKind::Middleware].into(), ..Applied::default() }),
+    ];
+    assert!(!before.routes.is_empty());
+    for outcome in &unfinished {
+        assert_eq!(routes_after(outcome), before.routes);
+    }
+    assert_eq!(routes_after(&applied(Applied::default())), []);
+}
+
+#[test]
+fn routes_that_wait_say_what_for() {
+    let key = ChildKey::new(ChildKind::Middleware, "shop", "a--all--ip-allow-0a1b2c3d");
+    let outcome = applied(Applied { conflicts: vec![key], ..Applied::default() });
+    let status = status_of(&routed(&[]), &outcome, Some(&rollout(1, 1)));
+    let found = status.conditions.iter().find(|found| found.type_ == "RoutesReady").unwrap();
+    assert_eq!((found.status, &*found.reason), (ConditionStatus::Unknown, "Waiting"));
+    assert!(found.message.ends_with(": Middleware a--all--ip-allow-0a1b2c3d"), "{}", found.message);
 }
 
 #[test]

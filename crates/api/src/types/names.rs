@@ -59,10 +59,11 @@ text_type!(
     says: "app, service, gateway, admin and drain are the platform's own port names: choose another",
 );
 text_type!(
-    /// Name of a Kafka topic, without the environment's prefix.
+    /// Name of a Kafka topic, without the environment's prefix. Names of dead-letter topics are left to subscriptions: who
+    /// declared one would own where another service's failed events go.
     TopicName, min: 1, max: 180,
-    rule: "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'",
-    says: "a topic's name has letters, digits, '.', '_' and '-'",
+    rule: "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..' && !self.contains('.dead-letter.') && !self.contains('.dead-letter-of.')",
+    says: "a topic's name has letters, digits, '.', '_' and '-', and no '.dead-letter.' or '.dead-letter-of.', which dead-letter topics have",
 );
 text_type!(
     /// Value of a label.
@@ -70,6 +71,15 @@ text_type!(
     rule: "self == '' || self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
     says: "a label's value has letters, digits, '-', '_' and '.', and starts and ends with a letter or digit",
 );
+
+impl TopicName {
+    /// Whether it is the name of a dead-letter topic, which no service may declare; for objects that were stored before the
+    /// API server refused it.
+    #[must_use]
+    pub fn is_of_dead_letters(&self) -> bool {
+        [".dead-letter.", ".dead-letter-of."].iter().any(|marker| self.0.contains(marker))
+    }
+}
 
 impl CallName {
     /// The upper snake case stem of the variables that a call gives to the app: `iam-service` → `IAM_SERVICE`.

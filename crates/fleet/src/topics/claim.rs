@@ -33,16 +33,18 @@ pub struct Subscription {
     pub ordered: bool,
 }
 
-/// What `service` publishes to, by the topic's name without the platform's prefix.
+/// What `service` publishes to, by the topic's name without the platform's prefix. Dead-letter topics take no part.
 pub(crate) fn publications(service: &GoodGoService) -> BTreeMap<String, Publication> {
     let publishes = service.spec.events.iter().flat_map(|events| &events.publishes);
+    let publishes = publishes.filter(|publish| !publish.topic.is_of_dead_letters());
     publishes.map(|publish| (publish.topic.0.clone(), Publication::of(publish, service))).collect()
 }
 
-/// What `service` subscribes to, by the topic's name without the platform's prefix.
+/// What `service` subscribes to, by the topic's name without the platform's prefix. Dead-letter topics take no part.
 pub(crate) fn subscriptions(service: &GoodGoService) -> BTreeMap<String, Subscription> {
     let subscribes = service.spec.events.iter().flat_map(|events| &events.subscribes);
     subscribes
+        .filter(|subscribe| !subscribe.topic.is_of_dead_letters())
         .map(|subscribe| {
             let ordered = subscribe.ordering != Ordering::None;
             (subscribe.topic.0.clone(), Subscription { ordered })

@@ -74,8 +74,16 @@ impl<'a> Edge<'a> {
     }
 
     /// Old hosts that this service holds.
-    fn old_hosts(&self) -> impl Iterator<Item = &'a Host> {
+    pub(crate) fn old_hosts(&self) -> impl Iterator<Item = &'a Host> {
         self.gateway.redirect_from.iter().filter(|host| !self.fleet.lost.contains_key(host.as_str()))
+    }
+
+    /// Hosts of which this service holds the path of a route, in the order of the spec.
+    pub(crate) fn held_hosts(&self) -> impl Iterator<Item = &'a Host> {
+        let edge = *self;
+        self.gateway.hosts.iter().filter(move |host| {
+            edge.gateway.routes.iter().any(|route| edge.hosts_of(route).any(|held| held == *host))
+        })
     }
 
     /// Where `hosts` are served.
@@ -108,7 +116,9 @@ impl<'a> Edge<'a> {
         let gateway = &self.platform.gateway;
         let mut groups = Groups::new();
         for host in hosts {
-            let domain = gateway.domains.iter().find(|domain| domain.covers(host.as_str()));
+            // Of domains within each other the closest: an internal one may lie below a public one.
+            let covering = gateway.domains.iter().filter(|domain| domain.covers(host.as_str()));
+            let domain = covering.max_by_key(|domain| domain.domain.len());
             let domain = domain.filter(|domain| !domain.entry_points.is_empty());
             groups.entry(entry_points(gateway, domain)).or_default().push(host);
         }

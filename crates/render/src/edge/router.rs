@@ -51,12 +51,8 @@ impl<'a> Edge<'a> {
 
     /// What is redirected from entry points without TLS, where the hosts have TLS.
     pub(crate) fn redirects(&self) -> BTreeMap<&'a [String], Vec<Router>> {
-        let held = self.gateway.hosts.iter().filter(|host| {
-            let routes = self.gateway.routes.iter();
-            routes.into_iter().any(|route| self.hosts_of(route).any(|held| held == *host))
-        });
         let mut all: BTreeMap<&[String], Vec<Router>> = BTreeMap::new();
-        for (entry_points, hosts) in self.plain(held) {
+        for (entry_points, hosts) in self.plain(self.held_hosts()) {
             let to_https = Redirect { scheme: "https", permanent: true };
             let to_https = self.step("https", MiddlewareSpec::RedirectScheme(to_https));
             let router = Rule::hosts(hosts).map(|hosts| self.redirect(hosts, to_https));

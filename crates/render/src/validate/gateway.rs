@@ -5,10 +5,12 @@ use super::violation::Report;
 use crate::platform::{GatewayTls, PlatformConfig};
 use crate::quantity::Quantity;
 use crate::runtime_config::inbound;
+use crate::traefik::Rule;
 use goodgo_api::GoodGoServiceSpec;
 use goodgo_api::gateway::{AuthAt, Gateway, Route};
 use goodgo_api::types::Host;
 use goodgo_fleet::ServiceKey;
+use std::collections::BTreeMap;
 
 pub(super) fn check(
     key: &ServiceKey,
@@ -20,10 +22,27 @@ pub(super) fn check(
     for route in &gateway.routes {
         check_route(route, key, spec, report);
     }
+    check_rules(gateway, report);
     check_hosts(gateway, platform, report);
     let required = platform.profile().tls == GatewayTls::Required;
     if required && gateway.tls.is_none() && platform.gateway.default_issuer.is_none() {
         report.add("spec.gateway.tls", "production needs TLS: name a secret or an issuer");
+    }
+}
+
+/// Of two routes with one rule the gateway would take the last one alone, and the other's authentication with it.
+fn check_rules(gateway: &Gateway, report: &mut Report) {
+    let mut rules = BTreeMap::new();
+    for route in &gateway.routes {
+        let rule = Rule::path(&route.path, route.path_type).to_string();
+        if let Some(first) = rules.get(&rule) {
+            report.add(
+                &format!("spec.gateway.routes[{}].path", route.name),
+                &format!("the route {first} has this path already, with or without a final '/': join them"),
+            );
+        } else {
+            rules.insert(rule, &route.name);
+        }
     }
 }
 

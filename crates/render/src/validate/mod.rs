@@ -91,7 +91,7 @@ impl ValidatedService {
         runtime::check(&key, spec, &parsed.probes, platform, &mut report);
         report.into_result()?;
         Ok(Self {
-            names: Names::new(&name),
+            names: Names::new(&key.namespace, &name),
             key,
             uid: service.metadata.uid.clone(),
             spec: spec.clone(),

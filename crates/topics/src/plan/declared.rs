@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::actual::{Actual, ActualTopic, ConfigValue};
 use crate::change::Change;
-use crate::config::can_lose;
+use crate::config::{can_lose, is_same};
 use crate::desired::DeclaredTopic;
 use crate::finding::Finding;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,7 @@ pub(super) fn present(name: &str, topic: &DeclaredTopic, found: &ActualTopic) ->
     let mut set = BTreeMap::new();
     for (key, value) in config {
         let now = live.get(key);
-        if now == Some(&ConfigValue::Set(value.clone())) {
+        if matches!(now, Some(ConfigValue::Set(now)) if is_same(now, value)) {
             continue;
         }
         match now {
