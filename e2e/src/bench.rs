@@ -178,7 +178,8 @@ fn measure_all(folder: &Path, stage: &Stage, options: &Options) -> Result<Result
             }
         }
     }
-    for peer in stage.peers.iter().filter(|peer| results.carries(peer, HEAVY)) {
+    let able: Vec<_> = stage.peers.iter().filter(|peer| results.carries(peer, HEAVY)).collect();
+    for peer in able {
         step.advance(1, Some(1), &format!("{:?}: {}", Load::Heavy, peer.name));
         let sample = turn(peer, Load::Heavy, options.long)?;
         results.turns.push(Turn { load: Load::Heavy, run: 1, peer: peer.name, hops: peer.hops, sample });

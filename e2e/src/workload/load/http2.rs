@@ -1,5 +1,6 @@
 //! HTTP/2 in clear text with prior knowledge, and unary gRPC over it. Several clients share a connection. After GOAWAY (RFC
-//! 9113 6.8) requests go over a new one; a stream that was begun must be answered.
+//! 9113 6.8) requests go over a new one, also those whose stream it leaves out: "not processed" is what that means, and
+//! clients of gRPC send them again by themselves. Every other stream must be answered.
 
 use super::{Report, Talk, http1};
 use crate::http::{KEY, KEY_HEADER};
@@ -28,21 +29,20 @@ impl Connection {
         Self { address: address.to_owned(), sender: Mutex::new(None) }
     }
 
-    /// Sends a request once; only one of which hyper says that no byte was written goes to another connection.
-    async fn send(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        report: &mut Report,
-    ) -> Result<Response<Incoming>> {
+    /// Sends a request once; only one that no server has begun goes to another connection.
+    async fn send(&self, request: Request<Full<Bytes>>, report: &mut Report) -> Result<Response<Incoming>> {
         for _ in 0..MOVES {
             let mut sender = self.sender(report).await?;
-            let mut error = match sender.try_send_request(request).await {
+            let mut error = match sender.try_send_request(request.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(unsent) = error.take_message() else { bail!(error.into_error()) };
+            let unsent = error.take_message().is_some();
+            let error = error.into_error();
+            if !unsent && !is_left_out(&error) {
+                bail!(error);
+            }
             report.moved += 1;
-            request = unsent;
         }
         bail!("failed to find a connection that does not go away, of {MOVES}")
     }
@@ -65,6 +65,14 @@ impl Connection {
         *current = Some(sender.clone());
         Ok(sender)
     }
+}
+
+/// Whether the server's GOAWAY said that it goes in peace and has not begun this stream. It answers those that it has.
+fn is_left_out(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 pub(super) struct Client {
