@@ -39,6 +39,10 @@ pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Bytes of one HTTP/2 stream that may wait to be written.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 const HTTP2_MAX_STREAMS: u32 = 1000;
+/// Streams that may end by the other end's fault before the connection does: any number. h2 takes the rest of a body for
+/// such a fault when its stream was answered early, counts over the connection's life and then breaks off all that is
+/// under way. What a reset saves an attacker, it saves us as well: the request's work ends with its stream.
+pub(crate) const HTTP2_MAX_FAULTS: Option<usize> = None;
 /// [`MAX_HEAD_BYTES`], as HTTP/2 counts them (RFC 9113 6.5.2).
 const HTTP2_MAX_HEAD: u32 = 64 * 1024;
 
@@ -289,6 +293,7 @@ async fn serve_http2<S: Stack>(
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_send_buf_size(HTTP2_SEND_BUFFER)
         .max_concurrent_streams(HTTP2_MAX_STREAMS)
+        .max_local_error_reset_streams(HTTP2_MAX_FAULTS)
         .max_header_list_size(HTTP2_MAX_HEAD)
         .keep_alive_interval(HTTP2_PING_EVERY)
         .keep_alive_timeout(HTTP2_PING_LIMIT)

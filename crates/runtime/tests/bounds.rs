@@ -284,3 +284,46 @@ async fn a_stream_whose_client_takes_nothing_ends_and_its_neighbour_goes_on() {
     assert!(broken.is_some(), "cut off, and not at its end");
     running.stop().await;
 }
+
+/// A frame of HTTP/2 (RFC 9113 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn bodies_that_come_after_their_answers_never_end_the_connection_of_other_streams() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    const END_STREAM: u8 = 1;
+    // POST, http, "/" (RFC 7541 appendix A), and an authority of three letters.
+    const POST: &[u8] = b"\x83\x86\x84\x01\x03app";
+    let app = saying("not read").await;
+    let running = impatient(&app, &[]).await;
+    let mut client = connect(running.service()).await;
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    client.write_all(&frame(SETTINGS, 0, 0, b"")).await.unwrap();
+    client.write_all(&frame(SETTINGS, 1, 0, b"")).await.unwrap();
+    for round in 0..15 {
+        let streams = (0..100).map(|number| round * 200 + number * 2 + 1);
+        let heads: Vec<u8> = streams.clone().flat_map(|id| frame(HEADERS, 4, id, POST)).collect();
+        client.write_all(&heads).await.unwrap();
+        let mut answered = 0;
+        while answered < 100 {
+            let mut head = [0; 9];
+            let read = tokio::time::timeout(Duration::from_secs(10), client.read_exact(&mut head)).await;
+            read.expect("no answer").expect("the connection is closed");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            client.read_exact(&mut payload).await.unwrap();
+            let (kind, flags) = (head[3], head[4]);
+            assert_ne!(kind, GOAWAY, "after {answered} answers of round {round}: {payload:?}");
+            answered += usize::from(matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
+        }
+        let bodies: Vec<u8> = streams.flat_map(|id| frame(DATA, END_STREAM, id, b"late")).collect();
+        client.write_all(&bodies).await.unwrap();
+    }
+    running.stop().await;
+}

@@ -37,8 +37,15 @@ async fn kubectl_apply_tells_path_and_sentence_of_a_fault() -> Result<()> {
         for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
             let said = shop.kubectl_says(apply, Some(manifest.to_string())).await?;
             ensure!(!said.success, "{row:?} was accepted");
-            assert!(said.stderr.contains(&row.says), "{row:?}: {}", said.stderr);
-            assert!(said.stderr.contains(&row.path), "{row:?}: {}", said.stderr);
+            // Server-side apply meets what is there twice before validation does: it merges lists by their keys.
+            let twice = row.says == "Duplicate value" && apply.contains(&"--server-side");
+            let (path, says) = if twice {
+                (row.path.split('[').next().context("a list")?, "duplicate entries for key")
+            } else {
+                (row.path.as_str(), row.says.as_str())
+            };
+            assert!(said.stderr.contains(says), "{row:?}: {}", said.stderr);
+            assert!(said.stderr.contains(path), "{row:?}: {}", said.stderr);
         }
     }
     assert!(shop.api("GoodGoService")?.list(&Default::default()).await?.items.is_empty());

@@ -17,7 +17,7 @@ use super::connect::{Connector, Transport};
 use super::peer::Undelivered;
 use super::tls::Alpn;
 use crate::proxy::{Body, Failure};
-use crate::server::{HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW};
+use crate::server::{HTTP2_CONNECTION_WINDOW, HTTP2_MAX_FAULTS, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW};
 
 /// Most connections to one peer. A peer that permits a hundred streams (RFC 9113 6.5.2 asks for no fewer) then takes
 /// four hundred calls at a time.
@@ -193,6 +193,7 @@ impl Channel {
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .max_send_buf_size(HTTP2_SEND_BUFFER)
+            .max_local_error_reset_streams(HTTP2_MAX_FAULTS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::unsent(self.connector.to(), &error))?;
