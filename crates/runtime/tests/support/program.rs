@@ -3,17 +3,26 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use goodgo_runtime_config::RuntimeConfig;
 use serde_json::Value;
 
+/// Against hanging, when a listener is never told of.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Ended when the test ends, however it ends.
 pub(crate) struct Program {
     pub(crate) child: Child,
-    log: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    /// Lines of its log, read as they come.
+    log: Receiver<String>,
+    /// By listener, in whichever order they were told.
+    addresses: BTreeMap<String, SocketAddr>,
     _folder: tempfile::TempDir,
 }
 
@@ -43,19 +52,25 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log, _folder: folder }
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, log) = channel();
+        // Ends with the program, or with the test that no longer listens.
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, log, addresses: BTreeMap::new(), _folder: folder }
     }
 
-    /// Reads the log until a line says that `listener` listens; later ones stay unread.
+    /// Where `listener` listens, as the log says. Threads tell of theirs in any order.
     pub(crate) fn address(&mut self, listener: &str) -> SocketAddr {
-        for line in &mut self.log {
-            let event: Value = serde_json::from_str(&line.unwrap()).expect("a log line is not JSON");
-            if event["message"] == "listening" && event["listener"] == listener {
-                return event["address"].as_str().unwrap().parse().unwrap();
+        while !self.addresses.contains_key(listener) {
+            let line = self.log.recv_timeout(LIMIT);
+            let line = line.unwrap_or_else(|error| panic!("{listener} never listened: {error}"));
+            let event: Value = serde_json::from_str(&line).expect("a log line is not JSON");
+            if event["message"] == "listening" {
+                let name = event["listener"].as_str().unwrap().to_owned();
+                self.addresses.insert(name, event["address"].as_str().unwrap().parse().unwrap());
             }
         }
-        panic!("{listener} never listened");
+        self.addresses[listener]
     }
 
     /// Largest resident size so far, in KiB.
