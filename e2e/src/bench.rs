@@ -11,7 +11,6 @@ mod measure;
 mod origin;
 mod peers;
 mod process;
-mod python;
 mod report;
 mod stage;
 mod target;

@@ -29,6 +29,12 @@ impl Need {
     }
 }
 
+/// Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
+const PYTHON: Need = Need {
+    probe: &["-c", "import ensurepip, venv"],
+    ..need("python3", "python3-venv", "fetches Traefik, and runs the clients requests and httpx")
+};
+
 /// What every command here needs.
 const BASE: [Need; 4] = [
     need("cc", "gcc", "compiles the parts of Rust crates that are written in C"),
@@ -38,7 +44,7 @@ const BASE: [Need; 4] = [
 ];
 
 /// What running real pods needs besides.
-const PODS: [Need; 9] = [
+const PODS: [Need; 10] = [
     need("containerd", "containerd", "runs the pods' containers"),
     need("ctr", "containerd", "imports images"),
     need("runc", "runc", "starts a container"),
@@ -48,6 +54,7 @@ const PODS: [Need; 9] = [
     need("nsenter", "util-linux", "enters the cluster's network"),
     need("mount", "mount", "keeps the cluster's mounts private"),
     need("buildah", "buildah", "builds images without a daemon"),
+    PYTHON,
 ];
 
 /// What the runtime is tested with: real dependencies, and clients in the languages that services are written in.
@@ -65,11 +72,7 @@ const TESTS: [Need; 10] = [
     need("iptables", "iptables", "loses them"),
     need("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "faketime", "lets the runtime's clock jump"),
     need("npm", "npm", "installs axios"),
-    // Debian's python3 has neither venv nor ensurepip, and says so only when an environment is made.
-    Need {
-        probe: &["-c", "import ensurepip, venv"],
-        ..need("python3", "python3-venv", "runs the clients requests and httpx")
-    },
+    PYTHON,
 ];
 
 /// What the benches run beside the product.

@@ -15,6 +15,7 @@ pub mod deny;
 mod history;
 pub mod host;
 pub mod http;
+pub mod https;
 pub mod images;
 pub mod kubectl;
 pub mod loopback;
@@ -30,6 +31,7 @@ pub mod progress;
 pub mod scenario;
 pub mod test_run;
 pub mod tools;
+pub mod wheel;
 pub mod workload;
 
 pub use cluster::Cluster;

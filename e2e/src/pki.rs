@@ -95,6 +95,16 @@ fn leaf(
     store(plan, file, &certificate.pem(), &key.serialize_pem())
 }
 
+/// A certificate for one host that nobody but itself signs, and its key, both as PEM.
+///
+/// # Errors
+/// When the name is none that certificates can have.
+pub fn for_host(host: &str) -> Result<(String, String)> {
+    let signed = rcgen::generate_simple_self_signed([host.to_owned()])
+        .with_context(|| format!("failed to make a certificate for {host}"))?;
+    Ok((signed.cert.pem(), signed.signing_key.serialize_pem()))
+}
+
 fn key() -> Result<KeyPair> {
     KeyPair::generate().context("failed to make a key")
 }

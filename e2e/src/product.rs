@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::history::Last;
 use crate::kubectl::Kubectl;
 use crate::progress::Step;
-use crate::{images, paths};
+use crate::{definitions, images, paths, wheel};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -40,6 +40,8 @@ pub struct Images {
     pub runtime: String,
     /// The demo service.
     pub demo: String,
+    /// Traefik.
+    pub gateway: String,
 }
 
 /// Builds the static programs; returns the folder they are in.
@@ -110,7 +112,24 @@ pub fn deliver(cluster: &Cluster) -> Result<Images> {
     step.done("imported");
     let [operator, runtime, demo] =
         <[String; 3]>::try_from(names).map_err(|_| anyhow::anyhow!("failed to build three images"))?;
-    Ok(Images { operator, runtime, demo })
+    Ok(Images { operator, runtime, demo, gateway: deliver_gateway(cluster)? })
+}
+
+/// Traefik's image, built once for each version and kept in the cache.
+fn deliver_gateway(cluster: &Cluster) -> Result<String> {
+    let name = format!("goodgo/traefik:{}", wheel::TRAEFIK_VERSION);
+    let archive = paths::cache()?.join(format!("images/traefik-{}.tar", wheel::TRAEFIK_VERSION));
+    if !archive.exists() {
+        let program = wheel::TRAEFIK.program()?;
+        let step = Step::begin("building Traefik's image", None);
+        let context = tempfile::tempdir().context("failed to make a folder for the image")?;
+        fs::copy(&program, context.path().join("traefik")).context("failed to copy the program")?;
+        let dockerfile = paths::checkout().join("e2e/images/traefik/Dockerfile");
+        images::build(&dockerfile, &[], context.path(), &format!("docker.io/{name}"), &archive)?;
+        step.done("built");
+    }
+    images::import(cluster.plan(), &archive)?;
+    Ok(name)
 }
 
 fn deliver_one(cluster: &Cluster, image: &Image, programs: &Path) -> Result<String> {
@@ -136,15 +155,24 @@ fn deliver_one(cluster: &Cluster, image: &Image, programs: &Path) -> Result<Stri
     Ok(name)
 }
 
-/// Installs or upgrades the operator by its chart, for the local environment; returns when it is available.
+/// Installs or upgrades operator and gateway by the chart, for the local environment; returns when they are available.
 ///
 /// # Errors
 /// What helm said, with the state of the operator's pods.
 pub fn install(cluster: &Cluster, images: &Images, values: &[&str]) -> Result<()> {
-    install_with(&cluster.kubectl(), images, values)
+    let kubectl = cluster.kubectl();
+    kubectl.apply(&definitions::TRAEFIK.yaml()?)?;
+    let (repository, tag) = images.gateway.rsplit_once(':').context("an image has a tag")?;
+    let gateway = [
+        "gateway.enabled=true".to_owned(),
+        format!("gateway.image.repository={repository}"),
+        format!("gateway.image.tag={tag}"),
+    ];
+    let values: Vec<&str> = gateway.iter().map(String::as_str).chain(values.iter().copied()).collect();
+    install_with(&kubectl, images, &values)
 }
 
-/// The same on a cluster that is not ours.
+/// The same on a cluster that is not ours, whose gateway is its own business.
 ///
 /// # Errors
 /// What helm said, with the state of the operator's pods.
@@ -167,9 +195,10 @@ pub fn install_with(kubectl: &Kubectl, images: &Images, values: &[&str]) -> Resu
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         let look = |args: &[&str]| kubectl.run(args).unwrap_or_else(|error| format!("{error:#}"));
         let pods = look(&["-n", NAMESPACE, "get", "pods", "-o", "wide"]);
+        let gateway = look(&["-n", NAMESPACE, "logs", "deployment/goodgo-gateway", "--tail=20"]);
         let events = look(&["-n", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp"]);
         let log = look(&["-n", NAMESPACE, "logs", "deployment/goodgo-operator", "--tail=20"]);
-        bail!("failed to install the operator: {said}\n{pods}{events}{log}");
+        bail!("failed to install the operator: {said}\n{pods}{events}{log}{gateway}");
     }
     step.done("available");
     Ok(())
@@ -208,7 +237,12 @@ impl Images {
     /// The released images, for a cluster that gets them by itself.
     pub fn released() -> Self {
         let name = |image: &str| format!("goodgo/{image}:{}", env!("CARGO_PKG_VERSION"));
-        Self { operator: name("operator"), runtime: name("runtime"), demo: name("demo") }
+        Self {
+            operator: name("operator"),
+            runtime: name("runtime"),
+            demo: name("demo"),
+            gateway: String::new(),
+        }
     }
 }
 

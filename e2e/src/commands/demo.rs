@@ -3,12 +3,13 @@
 use super::up::{Name, Settings};
 use anyhow::{Context, Result, bail};
 use goodgo_e2e::cluster::{Cluster, down_command};
+use goodgo_e2e::https::Https;
 use goodgo_e2e::kubectl::Kubectl;
 use goodgo_e2e::plan::Nodes;
 use goodgo_e2e::product::Images;
 use goodgo_e2e::progress::{Step, say};
 use goodgo_e2e::workload::chain;
-use goodgo_e2e::{host, http, product};
+use goodgo_e2e::{host, http, pki, product};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -20,6 +21,11 @@ const NAMESPACE: &str = "shop";
 /// What reaches a cluster that is not ours, and where it comes from.
 const OWN_PROGRAMS: [(&str, &str); 2] =
     [("kubectl", "https://kubernetes.io/docs/tasks/tools"), ("helm", "https://helm.sh/docs/intro/install")];
+/// Where the gateway serves user-service, and the Secret that has the certificate for it.
+const HOST: &str = "api.goodgo.localhost";
+const CERTIFICATE: &str = "api-goodgo-localhost";
+/// What a service says that would be reached from outside, where there is no gateway.
+const NO_GATEWAY: &str = "GatewayMissing";
 /// Longest time without a service becoming ready.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -68,10 +74,12 @@ pub(crate) async fn demo(arguments: &Arguments) -> Result<()> {
     let images = product::deliver(&cluster)?;
     product::install(&cluster, &images, &[])?;
     apply_examples(&kubectl, &images.demo)?;
+    let certificate = make_certificate(&kubectl)?;
     wait_until_ready(&kubectl).await?;
     show(&kubectl)?;
     call(&kubectl).await?;
     measure(&kubectl).await?;
+    call_from_outside(&kubectl, &certificate).await?;
     farewell(&cluster, name)
 }
 
@@ -139,6 +147,9 @@ fn why_not_ready(service: &Value) -> Option<(String, String)> {
     let ready =
         conditions.into_iter().flatten().find(|condition| condition.get("type") == Some(&"Ready".into()));
     let Some(ready) = ready else { return Some((name.to_owned(), "no status".to_owned())) };
+    if ready.get("reason") == Some(&NO_GATEWAY.into()) {
+        return None; // all else is done, and no gateway will come
+    }
     let current = ready
         .get("observedGeneration")
         .is_none_or(|seen| Some(seen) == service.pointer("/metadata/generation"));
@@ -157,6 +168,40 @@ async fn call(kubectl: &Kubectl) -> Result<()> {
 fn address(kubectl: &Kubectl, service: &str) -> Result<String> {
     let path = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}";
     kubectl.run(&["get", "service", service, "-n", NAMESPACE, "-o", path])
+}
+
+/// Makes a certificate for the host that user-service declares, and puts it where its manifest says that one is.
+fn make_certificate(kubectl: &Kubectl) -> Result<String> {
+    let (certificate, key) = pki::for_host(HOST)?;
+    let data = serde_json::json!({"tls.crt": certificate, "tls.key": key});
+    let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": CERTIFICATE, "namespace": NAMESPACE}, "stringData": data});
+    kubectl.apply(&secret.to_string())?;
+    Ok(certificate)
+}
+
+/// Calls user-service as the world does: by its public name, through the gateway, which removes the prefix.
+async fn call_from_outside(kubectl: &Kubectl, certificate: &str) -> Result<()> {
+    let path = "jsonpath={.spec.clusterIP}:443";
+    let address = kubectl.run(&["get", "service", "goodgo-gateway", "-n", product::NAMESPACE, "-o", path])?;
+    let address = address.parse().with_context(|| format!("failed to read the address {address}"))?;
+    println!("\n$ curl https://{HOST}/api/v1/users/123     # through the gateway, at {address}");
+    let host = Https::new(address, HOST, certificate)?;
+    // A route is live within a second; the certificate comes by another watch.
+    let step = Step::begin("waiting for the route", None);
+    loop {
+        let last = host.get("/api/v1/users/123").await;
+        match last {
+            Ok(answer) if answer.status == 200 => {
+                step.done("served");
+                println!("{} {}", answer.status, answer.body);
+                return Ok(());
+            }
+            _ if step.elapsed() < PATIENCE / 6 => tokio::time::sleep(Duration::from_millis(200)).await,
+            Ok(answer) => bail!("failed to get user 123: {HOST} answered {} {}", answer.status, answer.body),
+            Err(error) => return Err(error.context("failed to get user 123 through the gateway")),
+        }
+    }
 }
 
 /// Says how long an order takes, which needs three services one after another.

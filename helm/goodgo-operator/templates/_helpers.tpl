@@ -21,5 +21,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $known := dict
   "runtimeImage" (include "goodgo.image" (dict "image" .Values.runtime.image "version" .Chart.AppVersion))
   "operator" (dict "namespace" .Release.Namespace "podLabels" (include "goodgo.selector" . | fromYaml)) }}
+{{- if .Values.gateway.enabled }}
+{{- $_ := set $known "gateway" (dict "pods" (dict "namespace" .Release.Namespace "podLabels" (include "goodgo.gateway.selector" . | fromYaml))) }}
+{{- end }}
 {{- merge (deepCopy .Values.config) $known | toYaml }}
+{{- end }}
+
+{{- define "goodgo.gateway.selector" -}}
+app.kubernetes.io/name: traefik
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "goodgo.gateway.labels" -}}
+{{ include "goodgo.gateway.selector" . }}
+app.kubernetes.io/version: {{ .Values.gateway.image.tag | quote }}
+app.kubernetes.io/component: gateway
+app.kubernetes.io/part-of: goodgo
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}

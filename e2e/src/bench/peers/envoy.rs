@@ -2,9 +2,9 @@
 
 use super::{CONNECTIONS, Peer, free_ports, loopback};
 use crate::bench::process::Process;
-use crate::bench::python;
 use crate::bench::target::Target;
 use crate::paths;
+use crate::wheel;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// # Errors
 /// When it is not to be had or does not start.
 pub(crate) fn envoy(folder: &Path, origin: SocketAddr) -> Result<Peer> {
-    let program = python::envoy()?;
+    let program = wheel::ENVOY.program()?;
     let [port] = free_ports()?;
     let config = folder.join("envoy.yaml");
     paths::write(&config, yaml(port, origin))?;
