@@ -50,6 +50,11 @@ impl Https {
         Ok(Self { address, host: host.to_owned(), certificate })
     }
 
+    /// Its name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// A connection by one of `versions`, with `protocol` (ALPN) agreed on.
     ///
     /// # Errors

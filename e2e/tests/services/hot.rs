@@ -35,8 +35,7 @@ async fn a_changed_setting_is_in_force_without_a_restart() -> Result<()> {
         json!({"hosts": ["hot.goodgo.example"], "routes": [route]})
     };
     shop.service("web", json!({"replicas": 2, "gateway": gateway("/elsewhere")})).await?;
-    // Not Ready: no Traefik is installed in this cluster.
-    shop.until("web", "WorkloadAvailable", "True", &[], 2 * SOON).await?;
+    shop.ready("web").await?;
     shop.until("web", "InForce", "True", &[], SOON).await?;
     let pods = shop.settled("web", 2, &[]).await?;
     let before = identity(&pods);

@@ -15,6 +15,7 @@ mod conflict;
 mod deletion;
 mod drain;
 mod figures;
+mod gateway;
 mod healing;
 mod hot;
 mod identity;
