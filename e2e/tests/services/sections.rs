@@ -87,6 +87,8 @@ async fn with_the_runtime_off_calls_go_to_cluster_dns_and_its_file_is_gone() -> 
     there(&shop, "ConfigMap", "user-service--runtime").await?;
     shop.ready("user-service").await?;
     assert_eq!(url_of_iam(&shop).await?, "http://127.0.0.1:14100");
+    // What a pod without a runtime has taken when it ends is lost: nobody tells its clients to go.
+    shop.settled("user-service", 1, &[]).await?;
     works(&shop).await
 }
 
