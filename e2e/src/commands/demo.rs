@@ -12,6 +12,7 @@ use goodgo_e2e::workload::chain;
 use goodgo_e2e::{host, http, pki, product};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -184,8 +185,12 @@ fn make_certificate(kubectl: &Kubectl) -> Result<String> {
 async fn call_from_outside(kubectl: &Kubectl, certificate: &str) -> Result<()> {
     let path = "jsonpath={.spec.clusterIP}:443";
     let address = kubectl.run(&["get", "service", "goodgo-gateway", "-n", product::NAMESPACE, "-o", path])?;
-    let address = address.parse().with_context(|| format!("failed to read the address {address}"))?;
-    println!("\n$ curl https://{HOST}/api/v1/users/123     # through the gateway, at {address}");
+    let address: SocketAddr =
+        address.parse().with_context(|| format!("failed to read the address {address}"))?;
+    println!(
+        "\n$ curl --insecure --resolve {HOST}:443:{ip} https://{HOST}/api/v1/users/123     # through the gateway",
+        ip = address.ip()
+    );
     let host = Https::new(address, HOST, certificate)?;
     // A route is live within a second; the certificate comes by another watch.
     let step = Step::begin("waiting for the route", None);
