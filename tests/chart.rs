@@ -89,6 +89,58 @@ fn a_mistake_in_the_values_is_refused() {
     }
 }
 
+/// What the cluster of a chart with a gateway serves.
+const DEFINITIONS: [&str; 4] =
+    ["--api-versions", "traefik.io/v1alpha1/TLSOption", "--set", "gateway.enabled=true"];
+
+#[test]
+fn a_gateway_that_would_not_work_is_refused_with_the_next_step() {
+    for (set, says) in [
+        ("config.gateway.pods.namespace=traefik", "gateway.enabled brings another: set one of them"),
+        (
+            "gateway.service.type=ClusterIP,gateway.service.sourceRanges={10.0.0.0/8}",
+            "set gateway.service.type to LoadBalancer",
+        ),
+        ("gateway.replicas=0", "minimum: got 0, want 1"),
+        ("gateway.replica=3", "additional properties 'replica' not allowed"),
+    ] {
+        let output = helm(&[&DEFINITIONS[..], &["--set", set]].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(says), "{set}: {error}");
+    }
+    let output = helm(&["--set", "gateway.enabled=true"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && error.contains("needs Traefik's definitions in the cluster"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_gateway_follows_the_profile_and_policies_let_it_in() {
+    for (profile, replicas, scaled, spared) in [
+        ("local", "replicas: 1", false, false),
+        ("staging", "replicas: 2", false, true),
+        ("production", "minReplicas: 3", true, true),
+    ] {
+        let output = helm(&[&DEFINITIONS[..], &["--values", &values(profile)]].concat());
+        let rendered = String::from_utf8(output.stdout).unwrap();
+        let all: Vec<_> = rendered.split("\n---").collect();
+        let of = |kind: &str| {
+            let mut found = all.iter().filter(|text| text.contains(&format!("\nkind: {kind}\n")));
+            found.find(|text| text.contains("  name: goodgo-gateway\n")).copied()
+        };
+        let counted = of(if scaled { "HorizontalPodAutoscaler" } else { "Deployment" }).unwrap();
+        assert!(counted.contains(replicas), "{profile}: {counted}");
+        assert_eq!(of("HorizontalPodAutoscaler").is_some(), scaled, "{profile}");
+        assert_eq!(of("PodDisruptionBudget").is_some(), spared, "{profile}");
+        // The operator opens services to these pods.
+        let config = all.iter().find(|text| text.contains("config.yaml: |")).unwrap();
+        assert!(config.contains("app.kubernetes.io/name: traefik"), "{config}");
+        assert!(of("Deployment").unwrap().contains("app.kubernetes.io/name: traefik"), "{profile}");
+    }
+}
+
 #[test]
 fn rights_are_bounded_to_the_watched_namespaces() {
     let output = helm(&["--set", "config.watchNamespaces={shop,billing}"]);

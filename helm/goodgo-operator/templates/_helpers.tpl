@@ -22,6 +22,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "runtimeImage" (include "goodgo.image" (dict "image" .Values.runtime.image "version" .Chart.AppVersion))
   "operator" (dict "namespace" .Release.Namespace "podLabels" (include "goodgo.selector" . | fromYaml)) }}
 {{- if .Values.gateway.enabled }}
+{{- if dig "gateway" "pods" dict .Values.config }}
+{{- fail "config.gateway.pods names an existing Traefik and gateway.enabled brings another: set one of them" }}
+{{- end }}
 {{- $_ := set $known "gateway" (dict "pods" (dict "namespace" .Release.Namespace "podLabels" (include "goodgo.gateway.selector" . | fromYaml))) }}
 {{- end }}
 {{- merge (deepCopy .Values.config) $known | toYaml }}
