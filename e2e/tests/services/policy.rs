@@ -100,7 +100,18 @@ async fn the_operator_may_ask_the_runtimes_and_drain_is_open_to_nobody() -> Resu
     shop.service("web", json!({})).await?;
     let web = end(&shop, "web").await?;
     let all = policies(&shop).await?;
-    let found = shop.kubectl(&["get", "pods", "-n", "goodgo-system", "-o", "json"]).await?;
+    let found = shop
+        .kubectl(&[
+            "get",
+            "pods",
+            "-n",
+            "goodgo-system",
+            "-l",
+            "app.kubernetes.io/name=goodgo-operator",
+            "-o",
+            "json",
+        ])
+        .await?;
     let found: Value = serde_json::from_str(&found)?;
     let pod = found["items"][0].clone();
     ensure!(pod.is_object(), "the operator's pod: {found}");
