@@ -2,8 +2,9 @@
 
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
+use crate::reverse::Reverse;
 use goodgo_api::GoodGoService;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What a service can hold alone: a host with a path, such as `api.example.com/users`, or a host that it redirects.
 pub type Claim = String;
@@ -70,8 +71,8 @@ pub(crate) fn holder<'a>(
     claimants.min_by_key(rank).map(|(key, _)| key)
 }
 
-/// Claim → services that declare or hold it. Never holds an empty set.
-pub(crate) type Claimants = BTreeMap<Claim, BTreeSet<ServiceKey>>;
+/// Claim → services that declare or hold it.
+pub(crate) type Claimants = Reverse<Claim>;
 
 /// Moves `key` from its old claims to its new ones.
 pub(crate) fn update(
@@ -80,21 +81,8 @@ pub(crate) fn update(
     old: Option<&Declaration>,
     new: Option<&Declaration>,
 ) {
-    let all = |side: Option<&Declaration>| -> BTreeSet<Claim> {
-        side.into_iter().flat_map(|side| side.claims.all().cloned()).collect()
-    };
-    let (old, new) = (all(old), all(new));
-    for claim in old.difference(&new) {
-        if let Some(services) = claimants.get_mut(claim) {
-            services.remove(key);
-            if services.is_empty() {
-                claimants.remove(claim);
-            }
-        }
-    }
-    for claim in new.difference(&old) {
-        claimants.entry(claim.clone()).or_default().insert(key.clone());
-    }
+    let [old, new] = [old, new].map(|side| side.into_iter().flat_map(|side| side.claims.all()).collect());
+    claimants.change(key, &old, &new);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::claims::{self, Claim, Claimants};
 use crate::consent::Refusal;
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
+use crate::reverse::Reverse;
 use crate::topics::Topics;
 use crate::view::{CallState, CallView, FleetView};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,9 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
     services: BTreeMap<ServiceKey, Declaration>,
-    /// Callee → services that declare a call to it; the callee need not exist. Never holds an empty set, so that an
-    /// index that grew and shrank equals one built from scratch.
-    callers: BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
+    /// Callee → services that declare a call to it; the callee need not exist.
+    callers: Reverse<ServiceKey>,
     topics: Topics,
     /// Who declares or holds what at the gateway.
     claimants: Claimants,
@@ -58,11 +58,11 @@ impl Fleet {
     /// the gateway which it declares too.
     #[must_use]
     pub fn neighbours(&self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
-        let callers = self.callers.get(key).into_iter().flatten();
+        let callers = self.callers.of(key);
         let declaration = self.services.get(key);
         let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
         let claims = declaration.into_iter().flat_map(|declaration| declaration.claims.all());
-        let rivals = claims.filter_map(|claim| self.claimants.get(claim)).flatten();
+        let rivals = claims.flat_map(|claim| self.claimants.of(claim));
         callers
             .chain(callees)
             .chain(self.topics.sharing(declaration))
@@ -89,7 +89,7 @@ impl Fleet {
         let topics = self.topics.view(key, declaration, &self.services);
         let lost = self.lost(key, declaration);
         let mut view = FleetView { calls, topics, lost, ..FleetView::default() };
-        for caller in self.callers.get(key).into_iter().flatten().filter(|caller| *caller != key) {
+        for caller in self.callers.of(key).filter(|caller| *caller != key) {
             let Some(calling) = self.services.get(caller) else { continue };
             match declaration.refusal(key, caller, calling) {
                 None => {
@@ -146,7 +146,7 @@ impl Fleet {
         key: &'a ServiceKey,
         own: Option<&'a Declaration>,
     ) -> Option<&'a ServiceKey> {
-        let claimants = self.claimants.get(claim).into_iter().flatten().filter(|other| *other != key);
+        let claimants = self.claimants.of(claim).filter(|other| *other != key);
         let others = claimants.filter_map(|other| Some((other, self.services.get(other)?)));
         let own = own.filter(|own| own.claims.has(claim)).map(|own| (key, own));
         claims::holder(claim, others.chain(own))
@@ -193,7 +193,7 @@ impl Fleet {
         let mut changed = self.move_calls(key, old, new);
         changed.extend(self.move_claims(key, old, new));
         changed.extend(self.seen_as_other(key, old, new));
-        let callers = self.callers.get(key).into_iter().flatten();
+        let callers = self.callers.of(key);
         let sees_other = |caller: &&ServiceKey| {
             let calling = self.services.get(*caller);
             calling.is_some_and(|calling| sees_other(caller, calling, key, old, new))
@@ -216,7 +216,7 @@ impl Fleet {
         let moved =
             claims.into_iter().filter(|claim| self.holder(claim, key, old) != self.holder(claim, key, new));
         let rivals_of = |claim: &Claim| -> Vec<ServiceKey> {
-            let rivals = self.claimants.get(claim).into_iter().flatten();
+            let rivals = self.claimants.of(claim);
             // Who holds what it declares no more sees nothing of it.
             let declares = |rival: &&ServiceKey| {
                 self.services.get(*rival).is_some_and(|rival| rival.claims.declared.contains(claim))
@@ -255,22 +255,10 @@ impl Fleet {
         old: Option<&Declaration>,
         new: Option<&Declaration>,
     ) -> BTreeSet<ServiceKey> {
-        let callees = |declaration: Option<&Declaration>| -> BTreeSet<ServiceKey> {
-            declaration.into_iter().flat_map(|declaration| declaration.calls.values().cloned()).collect()
-        };
-        let (old, new) = (callees(old), callees(new));
-        for callee in old.difference(&new) {
-            if let Some(callers) = self.callers.get_mut(callee) {
-                callers.remove(key);
-                if callers.is_empty() {
-                    self.callers.remove(callee);
-                }
-            }
-        }
-        for callee in new.difference(&old) {
-            self.callers.entry(callee.clone()).or_default().insert(key.clone());
-        }
-        old.symmetric_difference(&new).cloned().collect()
+        let [old, new]: [BTreeSet<&ServiceKey>; 2] =
+            [old, new].map(|side| side.into_iter().flat_map(|side| side.calls.values()).collect());
+        self.callers.change(key, &old, &new);
+        old.symmetric_difference(&new).copied().cloned().collect()
     }
 }
 

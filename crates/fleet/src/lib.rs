@@ -10,6 +10,7 @@ mod consent;
 mod declaration;
 mod graph;
 mod key;
+mod reverse;
 mod topics;
 mod view;
 

@@ -4,28 +4,17 @@ use super::Ruling;
 use super::state::{TopicView, TopicsView};
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
+use crate::reverse::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Topic → services that declare it, as publisher or subscriber. Never holds an empty set, so that an index that grew and
-/// shrank equals one built from scratch.
+/// Topic → services that declare it, as publisher or subscriber.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Topics(BTreeMap<String, BTreeSet<ServiceKey>>);
+pub(crate) struct Topics(Reverse<String>);
 
 impl Topics {
     /// Moves `key` from what it declared to what it declares.
     pub(crate) fn rename(&mut self, key: &ServiceKey, old: Option<&Declaration>, new: Option<&Declaration>) {
-        let (old, new) = (declared(old), declared(new));
-        for topic in old.difference(&new) {
-            if let Some(services) = self.0.get_mut(*topic) {
-                services.remove(key);
-                if services.is_empty() {
-                    self.0.remove(*topic);
-                }
-            }
-        }
-        for topic in new.difference(&old) {
-            self.0.entry((*topic).to_owned()).or_default().insert(key.clone());
-        }
+        self.0.change(key, &declared(old), &declared(new));
     }
 
     /// What `key`, which declares `declaration`, sees of its topics.
@@ -52,7 +41,7 @@ impl Topics {
 
     /// The services that declare a topic which `declaration` declares too.
     pub(crate) fn sharing(&self, declaration: Option<&Declaration>) -> impl Iterator<Item = &ServiceKey> {
-        declared(declaration).into_iter().filter_map(|topic| self.0.get(topic)).flatten()
+        declared(declaration).into_iter().flat_map(|topic| self.0.of(topic))
     }
 
     /// What everybody sees of the topics that `old` or `new` declare.
@@ -65,7 +54,7 @@ impl Topics {
         let mut seen = BTreeMap::new();
         for topic in declared(old).union(&declared(new)) {
             let ruling = self.ruling(topic, services);
-            for key in self.0.get(*topic).into_iter().flatten() {
+            for key in self.0.of(*topic) {
                 let Some(declaration) = services.get(key) else { continue };
                 let publication = declaration.publishes.get(*topic);
                 let views = [
@@ -79,7 +68,7 @@ impl Topics {
     }
 
     fn ruling<'a>(&self, topic: &str, services: &'a BTreeMap<ServiceKey, Declaration>) -> Ruling<'a> {
-        let named = self.0.get(topic).into_iter().flatten();
+        let named = self.0.of(topic);
         let declarations: Vec<_> = named.filter_map(|key| services.get_key_value(key)).collect();
         let publishers = declarations
             .iter()
