@@ -129,7 +129,7 @@ async fn enact(
     input: &Input,
     context: &Context,
 ) -> Result<Children<children::Applied>, Error> {
-    let rendered = render(valid, &input.view, &input.platform, &input.issuers)?; // pure
+    let rendered = render(valid, &input.view, &input.platform, &input.issuers, input.observed)?; // pure
     let prepared = Children::prepare(rendered)?; // pure
     let applied = apply::apply(prepared, &input.service, context).await?; // requests where something differs
     in_force::follow(&applied, input, context); // a task of its own: no reconcile waits for a pod

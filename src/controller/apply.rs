@@ -8,13 +8,15 @@
 mod replicas;
 
 use std::slice;
+use std::time::Duration;
 
 use goodgo_api::FIELD_MANAGER;
+use goodgo_managed_fields::Digest;
 use goodgo_render::ChildKind;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::cache::ChildKey;
@@ -26,6 +28,10 @@ use crate::error::Error;
 
 /// The cache may be wrong about a child once or twice while others write; more often would be a fault.
 const ATTEMPTS: usize = 4;
+
+/// Traefik follows each kind by a watch of its own, and takes a route whose step it hasn't seen for a mistake, as it does one
+/// whose step is gone already. So what a route names is there for so long before it, and after it.
+pub(super) const NOTICED: Duration = Duration::from_millis(250);
 
 /// Applies the children in four steps, each only after the one before is there: what pods need, the migrate step, the
 /// workload, the gateway's routes. Within a step every child is tried, also after one was refused, so that a refusal keeps no other child from
@@ -39,21 +45,26 @@ pub async fn apply(
     context: &Context,
 ) -> Result<Children<Applied>, Error> {
     let mut applied = Applied::default();
-    step(&children.foundation, None, &mut applied, service, context).await?;
+    step(&children.foundation, &mut applied, service, context).await?;
     if applied.is_clear()
         && let Some(job) = &children.migration
     {
         if prune::end_older_migrations(&children, service, context).await? {
             applied.migration = Migration::Waiting;
         } else {
-            step(slice::from_ref(job), None, &mut applied, service, context).await?;
+            step(slice::from_ref(job), &mut applied, service, context).await?;
         }
     }
     if applied.is_clear() {
-        step(&children.workload, children.initial_replicas, &mut applied, service, context).await?;
+        step(&children.workload, &mut applied, service, context).await?;
     }
     if applied.lets_routes() {
-        step(&children.routes, None, &mut applied, service, context).await?;
+        if applied.made_what_routes_name
+            && children.routes.iter().any(|route| context.children.get(&route.key).is_some())
+        {
+            sleep(NOTICED).await;
+        }
+        step(&children.routes, &mut applied, service, context).await?;
     } else {
         let kinds = children.routes.iter().map(|manifest| manifest.key.kind);
         applied.missing.extend(kinds.filter(|kind| !context.kinds.are_served(*kind)));
@@ -64,7 +75,6 @@ pub async fn apply(
 /// Settles every child of a step; fails with the first refusal when all were tried, or at once without an answer.
 async fn step(
     manifests: &[Manifest],
-    initial_replicas: Option<i32>,
     applied: &mut Applied,
     service: &Service,
     context: &Context,
@@ -75,14 +85,16 @@ async fn step(
             applied.missing.insert(manifest.key.kind);
             continue;
         }
-        let settled = match initial_replicas {
-            Some(minimum) if manifest.key.kind == ChildKind::Deployment => {
-                replicas::settle(manifest, minimum, service, context).await
-            }
-            _ => settle(manifest, service, context).await,
+        let before = context.children.get(&manifest.key).map(|child| child.owned);
+        let settled = match manifest.initial_replicas {
+            Some(minimum) => replicas::settle(manifest, minimum, service, context).await,
+            None => settle(manifest, service, context).await,
         };
         match settled {
-            Ok(settled) => applied.record(&manifest.key, settled, context),
+            Ok(settled) => {
+                applied.touch(manifest.key.kind, before, &settled);
+                applied.record(&manifest.key, settled, context);
+            }
             Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
             Err(error) => return Err(error),
         }
@@ -138,7 +150,7 @@ pub fn ownership(child: &Child, service: &Service) -> Ownership {
 }
 
 async fn settle(manifest: &Manifest, service: &Service, context: &Context) -> Result<Settled, Error> {
-    let Manifest { key, object, digest } = manifest;
+    let Manifest { key, object, digest, initial_replicas: _ } = manifest;
     for _ in 0..ATTEMPTS {
         let known = context.children.get(key);
         if let Some(child) = &known {
@@ -248,6 +260,15 @@ fn live(child: &Child) -> Settled {
 }
 
 impl Applied {
+    /// Remembers what the gateway has to notice; `before` is what was owned of the child, if it was there.
+    fn touch(&mut self, kind: ChildKind, before: Option<Option<Digest>>, settled: &Settled) {
+        use ChildKind::{IngressRoute, Middleware, ServersTransport, TraefikService};
+        let Settled::Live(child) = settled else { return };
+        let named = matches!(kind, Middleware | ServersTransport | TraefikService);
+        self.made_what_routes_name |= named && before.is_none();
+        self.rerouted |= matches!(kind, IngressRoute | TraefikService) && before != Some(child.owned);
+    }
+
     fn record(&mut self, key: &ChildKey, settled: Settled, context: &Context) {
         match settled {
             Settled::Live(child) => match child.observed {

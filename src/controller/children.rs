@@ -23,6 +23,8 @@ pub struct Manifest {
     pub object: Value,
     /// Hash of the object.
     pub digest: Digest,
+    /// Of a Deployment that leaves the number of its pods to an autoscaler or to `kubectl scale`: pods to start with.
+    pub initial_replicas: Option<i32>,
 }
 
 /// Everything that a service should own, in a state of being applied.
@@ -36,8 +38,6 @@ pub struct Children<State> {
     pub workload: Vec<Manifest>,
     /// The gateway's routes, once everything that they name is there.
     pub routes: Vec<Manifest>,
-    /// Pods to start with when the Deployment leaves their number to an autoscaler or to `kubectl scale`.
-    pub initial_replicas: Option<i32>,
     /// Address from outside, when the routes are served.
     pub url: Option<String>,
     /// Revision of the runtime's configuration; none with the runtime off.
@@ -67,6 +67,10 @@ pub struct Applied {
     pub unwatched: bool,
     /// Whether a contended child is left as it is for now.
     pub held_back: bool,
+    /// Whether something that routes name was not there before.
+    pub made_what_routes_name: bool,
+    /// Whether requests go another way than before.
+    pub rerouted: bool,
 }
 
 /// Where the migrate step stands.
@@ -87,8 +91,7 @@ impl Applied {
     /// Whether nothing holds the next step back.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        let Self { migration, conflicts, leaving, missing: _, contended: _, unwatched: _, held_back: _ } =
-            self;
+        let Self { migration, conflicts, leaving, .. } = self;
         *migration == Migration::Done && conflicts.is_empty() && leaving.is_empty()
     }
 
@@ -96,7 +99,7 @@ impl Applied {
     /// could be open where it is declared closed, and one that Traefik can't serve leaves its path to the next wider route.
     #[must_use]
     pub fn lets_routes(&self) -> bool {
-        let named = [ChildKind::Middleware, ChildKind::ServersTransport];
+        let named = [ChildKind::Middleware, ChildKind::ServersTransport, ChildKind::TraefikService];
         self.is_clear() && !self.held_back && !named.iter().any(|kind| self.missing.contains(kind))
     }
 
@@ -123,35 +126,41 @@ impl Children<Prepared> {
             deployment,
             horizontal_pod_autoscaler,
             pod_disruption_budget,
+            canary,
             certificate,
             middlewares,
             servers_transports,
+            traefik_services,
             ingress_routes,
             initial_replicas,
             url,
             config_revision,
         } = rendered;
+        let canary = canary.unwrap_or_default();
         let foundation = [
             manifest(ChildKind::ServiceAccount, service_account)?,
             manifest(ChildKind::NetworkPolicy, network_policy)?,
             manifest(ChildKind::ConfigMap, config_map)?,
             manifest(ChildKind::Service, service)?,
             manifest(ChildKind::Service, headless_service)?,
+            manifest(ChildKind::Service, canary.service)?,
         ];
         let mut workload = vec![
-            manifest(ChildKind::Deployment, deployment)?,
+            starting_with(initial_replicas, manifest(ChildKind::Deployment, deployment)?),
+            starting_with(canary.initial_replicas, manifest(ChildKind::Deployment, canary.deployment)?),
             manifest(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler)?,
+            manifest(ChildKind::HorizontalPodAutoscaler, canary.horizontal_pod_autoscaler)?,
             manifest(ChildKind::PodDisruptionBudget, pod_disruption_budget)?,
             manifest(ChildKind::Certificate, certificate)?,
         ];
         workload.extend(manifests(ChildKind::Middleware, middlewares)?);
         workload.extend(manifests(ChildKind::ServersTransport, servers_transports)?);
+        workload.extend(manifests(ChildKind::TraefikService, traefik_services)?);
         Ok(Self {
             foundation: foundation.into_iter().flatten().collect(),
             migration: manifest(ChildKind::Job, migration_job)?,
             workload: workload.into_iter().flatten().collect(),
             routes: manifests(ChildKind::IngressRoute, ingress_routes)?.into_iter().flatten().collect(),
-            initial_replicas,
             url,
             config_revision,
             state: Prepared,
@@ -163,32 +172,14 @@ impl<State> Children<State> {
     /// Whether the service should own the object at `key`.
     #[must_use]
     pub fn wants(&self, key: &ChildKey) -> bool {
-        let Self {
-            foundation,
-            migration,
-            workload,
-            routes,
-            initial_replicas: _,
-            url: _,
-            config_revision: _,
-            state: _,
-        } = self;
+        let Self { foundation, migration, workload, routes, url: _, config_revision: _, state: _ } = self;
         foundation.iter().chain(migration).chain(workload).chain(routes).any(|manifest| manifest.key == *key)
     }
 
     /// The same children, in another state.
     pub fn with<Next>(self, state: Next) -> Children<Next> {
-        let Self {
-            foundation,
-            migration,
-            workload,
-            routes,
-            initial_replicas,
-            url,
-            config_revision,
-            state: _,
-        } = self;
-        Children { foundation, migration, workload, routes, initial_replicas, url, config_revision, state }
+        let Self { foundation, migration, workload, routes, url, config_revision, state: _ } = self;
+        Children { foundation, migration, workload, routes, url, config_revision, state }
     }
 }
 
@@ -196,12 +187,16 @@ fn manifests(kind: ChildKind, objects: Vec<impl Serialize>) -> Result<Vec<Option
     objects.into_iter().map(|object| manifest(kind, Some(object))).collect()
 }
 
+fn starting_with(initial_replicas: Option<i32>, manifest: Option<Manifest>) -> Option<Manifest> {
+    manifest.map(|manifest| Manifest { initial_replicas, ..manifest })
+}
+
 fn manifest(kind: ChildKind, object: Option<impl Serialize>) -> Result<Option<Manifest>, Error> {
     let Some(object) = object else { return Ok(None) };
     let object = serde_json::to_value(object).map_err(goodgo_render::RenderError::Encode)?;
     let field = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let key = ChildKey::new(kind, field("/metadata/namespace"), field("/metadata/name"));
-    Ok(Some(Manifest { key, digest: digest(&object), object }))
+    Ok(Some(Manifest { key, digest: digest(&object), object, initial_replicas: None }))
 }
 
 #[cfg(test)]
@@ -222,7 +217,7 @@ mod tests {
             assert!(!state.lets_routes(), "{state:?}");
             assert_eq!(state.before_routes().collect::<Vec<_>>(), [&key()], "{state:?}");
         }
-        for kind in [ChildKind::Middleware, ChildKind::ServersTransport] {
+        for kind in [ChildKind::Middleware, ChildKind::ServersTransport, ChildKind::TraefikService] {
             assert!(!Applied { missing: [kind].into(), ..none() }.lets_routes(), "{kind:?}");
         }
         assert!(Applied { missing: [ChildKind::Certificate].into(), ..none() }.lets_routes());
@@ -242,7 +237,7 @@ mod tests {
         .unwrap();
         let platform = goodgo_render::PlatformConfig::default();
         let valid = goodgo_render::ValidatedService::new(&service, &platform).unwrap();
-        let rendered = goodgo_render::render(&valid, &Default::default(), &platform, &[]);
+        let rendered = goodgo_render::render(&valid, &Default::default(), &platform, &[], Default::default());
         let children = Children::prepare(rendered.unwrap()).unwrap();
         let kinds =
             |manifests: &[Manifest]| manifests.iter().map(|manifest| manifest.key.kind).collect::<Vec<_>>();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use goodgo_api::GoodGoService;
 use goodgo_fleet::{FleetView, ServiceKey};
-use goodgo_render::PlatformConfig;
+use goodgo_render::{Observed, PlatformConfig};
 use goodgo_runtime_config::Issuer;
 
-use super::{Context, Service};
+use super::{Context, Service, report};
 use crate::error::Error;
 
 /// One service, what it sees of the others, the platform's configuration and the issuers of identities.
@@ -18,6 +18,8 @@ pub struct Input {
     pub service: Service,
     /// What it sees of the fleet.
     pub view: FleetView,
+    /// What was seen of its pods.
+    pub observed: Observed,
     /// The configuration at this moment.
     pub platform: Arc<PlatformConfig>,
     /// Whose tokens are believed.
@@ -38,6 +40,8 @@ pub fn dereference(object: Arc<GoodGoService>, context: &Context) -> Result<Inpu
     let generation = metadata.generation;
     let view = context.fleet().view(&key);
     let service = Service { key, uid, generation };
+    let canary = report::canary(&service, context);
+    let observed = Observed { canary_available: canary.is_some_and(|rollout| rollout.available > 0) };
     let (platform, issuers) = (context.platform.load_full(), context.issuers.current());
-    Ok(Input { object, service, view, platform, issuers })
+    Ok(Input { object, service, view, observed, platform, issuers })
 }

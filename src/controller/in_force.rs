@@ -118,7 +118,8 @@ pub fn follow(children: &Children<Applied>, input: &Input, context: &Context) {
         revision: revision.clone(),
     };
     let status = context.status(&input.service.key, &input.object);
-    context.in_force.follow(wanted, report::rollout(input, context), &status);
+    let rollout = report::rollout(&input.service, &input.service.key.name, context);
+    context.in_force.follow(wanted, rollout, &status);
 }
 
 impl InForce {

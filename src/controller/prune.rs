@@ -5,9 +5,10 @@
 
 use goodgo_render::ChildKind;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
+use tokio::time::sleep;
 use tracing::info;
 
-use super::apply::{Ownership, ownership};
+use super::apply::{NOTICED, Ownership, ownership};
 use super::cache::ChildKey;
 use super::child::{Child, JobState, Observed};
 use super::children::{Applied, Children};
@@ -30,7 +31,12 @@ pub async fn prune(children: &Children<Applied>, service: &Service, context: &Co
         return Ok(());
     }
     let replaced = old_pods_are_gone(service, context);
-    for (key, child) in left_over(children, service, context) {
+    let left_over = left_over(children, service, context);
+    if children.state.rerouted && !left_over.is_empty() {
+        // Requests still come the old way until the gateway has noticed; pods that end go on for longer than it takes then.
+        sleep(NOTICED).await;
+    }
+    for (key, child) in left_over {
         if !child.deleting && (replaced || !pods_start_with(key.kind)) {
             delete(&key, child, PropagationPolicy::Background, service, context).await?;
         }
@@ -85,9 +91,12 @@ const fn pods_start_with(kind: ChildKind) -> bool {
 }
 
 fn old_pods_are_gone(service: &Service, context: &Context) -> bool {
-    let key = ChildKey::new(ChildKind::Deployment, &service.key.namespace, &service.key.name);
-    let child = context.children.get(&key);
-    child.is_some_and(|child| matches!(child.observed, Observed::Rollout(rollout) if rollout.is_replaced()))
+    let all = context.children.of_service(&service.key);
+    let mut rollouts = all.into_iter().filter_map(|(_, child)| match child.observed {
+        Observed::Rollout(rollout) => Some(rollout),
+        _ => None,
+    });
+    rollouts.next().is_some_and(|first| first.is_replaced() && rollouts.all(|rollout| rollout.is_replaced()))
 }
 
 async fn delete(

@@ -1,14 +1,13 @@
 //! The one place that writes a status, and the Events that tell of its changes.
 
 use goodgo_api::{FIELD_MANAGER, GROUP, GoodGoService, GoodGoServiceStatus, VERSION};
-use goodgo_render::{ChildKind, NotActive, Violation};
+use goodgo_render::{ChildKind, NotActive, Violation, canary_name};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::Context;
 use super::apply::{Ownership, ownership};
 use super::cache::ChildKey;
 use super::child::{Observed, Rollout};
@@ -16,6 +15,7 @@ use super::children::{Applied, Children};
 use super::dereference::Input;
 use super::events;
 use super::status::{self, Facts};
+use super::{Context, Service};
 use crate::error::Error;
 
 /// How far a reconcile came.
@@ -64,12 +64,14 @@ impl Next {
 /// The failure of the outcome itself, or [`Error::Status`].
 pub async fn report(input: &Input, outcome: Outcome, context: &Context) -> Result<Next, Error> {
     let previous = context.status(&input.service.key, &input.object);
-    let rollout = rollout(input, context);
+    let rollout = rollout(&input.service, &input.service.key.name, context);
+    let canary = canary(&input.service, context).filter(|_| input.object.spec.canary.is_some());
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let status = status::status(&Facts {
         input,
         outcome: &outcome,
         rollout: rollout.as_ref(),
+        canary: canary.as_ref(),
         in_force: context.in_force.verdict(&input.service.key, &input.service.uid),
         previous: &previous,
         now,
@@ -88,26 +90,23 @@ fn next(outcome: Outcome) -> Result<Next, Error> {
         Outcome::Suspended | Outcome::Invalid(_) => Ok(Next::Settled),
         Outcome::Applied { children, not_active: _ } => {
             // Conflicts and leaving children that are watched wait for their event, as does the migrate step.
-            let Applied {
-                migration: _,
-                conflicts: _,
-                leaving: _,
-                missing: _,
-                contended,
-                unwatched,
-                held_back: _,
-            } = children.state;
+            let Applied { contended, unwatched, .. } = children.state;
             let earliest = contended.iter().map(|(_, until)| *until).min();
             Ok(if unwatched { Next::Blocked } else { earliest.map_or(Next::Settled, Next::At) })
         }
     }
 }
 
-/// The Deployment as it was seen last, if it is the service's.
-pub(super) fn rollout(input: &Input, context: &Context) -> Option<Rollout> {
-    let key = ChildKey::new(ChildKind::Deployment, &input.service.key.namespace, &input.service.key.name);
+/// The canary's Deployment as it was seen last.
+pub(super) fn canary(service: &Service, context: &Context) -> Option<Rollout> {
+    rollout(service, &canary_name(&service.key.name), context)
+}
+
+/// The Deployment of this name as it was seen last, if it is the service's.
+pub(super) fn rollout(service: &Service, name: &str, context: &Context) -> Option<Rollout> {
+    let key = ChildKey::new(ChildKind::Deployment, &service.key.namespace, name);
     let child = context.children.get(&key)?;
-    let ours = ownership(&child, &input.service) == Ownership::Ours;
+    let ours = ownership(&child, service) == Ownership::Ours;
     match child.observed {
         Observed::Rollout(rollout) if ours => Some(*rollout),
         _ => None,
@@ -149,7 +148,6 @@ mod tests {
                 migration: None,
                 workload: vec![],
                 routes: vec![],
-                initial_replicas: None,
                 url: None,
                 config_revision: None,
                 state,

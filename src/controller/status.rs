@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use goodgo_api::conditions::{ConditionStatus, ConditionType};
-use goodgo_api::status::{CallStatus, PartState, ReplicaStatus, Summary, TopicStatus};
+use goodgo_api::status::{CallStatus, CanaryStatus, PartState, ReplicaStatus, Summary, TopicStatus};
 use goodgo_api::{GoodGoServiceStatus, Protocol};
 
 pub use self::callers::REFUSED;
@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub outcome: &'a Outcome,
     /// The Deployment as it was seen last.
     pub rollout: Option<&'a Rollout>,
+    /// The canary's Deployment as it was seen last.
+    pub canary: Option<&'a Rollout>,
     /// What is known of the pods' configuration, and of which revision of it.
     pub in_force: Option<(Verdict, String)>,
     /// The status that stands.
@@ -62,6 +64,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         }
     }
     conditions.of_rollout(facts.rollout, &facts.input.service.key.name);
+    conditions.of_canary(facts);
     conditions.of_calls(&calls);
     conditions.of_shared_identities(facts.input);
     conditions.of_refused_callers(facts.input);
@@ -82,7 +85,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         calls,
         topics: topics(facts.input),
         routes: routes::routes(facts),
-        canary: None, // until there is one
+        canary: canary(facts),
         selector: Some(format!("goodgo.io/service={},goodgo.io/track=stable", facts.input.service.key.name)),
         config_revision: facts.in_force.as_ref().map(|(_, revision)| revision.clone()),
         summary: Some(summary),
@@ -119,6 +122,13 @@ fn endpoint(input: &Input) -> String {
     let (key, spec) = (&input.service.key, &input.object.spec);
     let port = spec.service_port.unwrap_or(spec.port).0;
     format!("{}.{}.svc.{}:{port}", key.name, key.namespace, input.platform.cluster_domain)
+}
+
+/// What the canary gets now, which is nothing before it has a pod that takes requests.
+fn canary(facts: &Facts<'_>) -> Option<CanaryStatus> {
+    let canary = facts.input.object.spec.canary.as_ref()?;
+    let Rollout { desired, available, .. } = facts.canary.cloned().unwrap_or_default();
+    Some(CanaryStatus { weight: if available > 0 { canary.weight.0 } else { 0 }, desired, ready: available })
 }
 
 fn replicas(rollout: &Rollout) -> ReplicaStatus {

@@ -98,6 +98,10 @@ use std::collections::BTreeMap;
 #[schemars(extend("x-kubernetes-validations" = cel(&[
     ("!(has(self.replicas) && has(self.scaling))", "set replicas or scaling, not both"),
     ("!has(self.canary) || has(self.gateway)", "a canary needs a gateway, which splits the traffic"),
+    (
+        "!has(self.gateway) || (has(self.runtime) && has(self.runtime.enabled) && !self.runtime.enabled) || self.gateway.routes.all(r, !has(r.auth.forward) || (has(r.auth.at) && r.auth.at == 'Gateway') || (has(self.calls) && self.calls.exists(c, c.service == r.auth.forward.service && (!has(c.__namespace__) || !has(r.auth.forward.__namespace__) || c.__namespace__ == r.auth.forward.__namespace__))))",
+        "a route's forward auth asks a service of no call: declare it in calls, with its namespace",
+    ),
     ("self.protocol != 'TCP' || !has(self.gateway)", "the gateway routes HTTP, GRPC and GRAPHQL; a TCP service can't have one"),
     ("!has(self.additionalPorts) || self.additionalPorts.all(p, p.port != self.port)", "an additional port is the app's own port: choose another"),
     ("!has(self.preStop) || !has(self.preStop.exec) || (has(self.runtime) && has(self.runtime.enabled) && !self.runtime.enabled)",

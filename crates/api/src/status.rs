@@ -118,8 +118,11 @@ pub struct RouteStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CanaryStatus {
-    /// Its share in percent.
+    /// Its share of the gateway's requests now, in percent: nothing before a pod of it takes any.
     pub weight: u8,
+    /// Its pods that there should be.
+    #[serde(default)]
+    pub desired: i32,
     /// Its pods that take requests.
     pub ready: i32,
 }

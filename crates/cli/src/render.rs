@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Result, anyhow};
-use goodgo_render::{ValidatedService, render};
+use goodgo_render::{Observed, ValidatedService, render};
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -31,8 +31,10 @@ pub(crate) fn run(arguments: &args::Render) -> Result<Outcome> {
         }
         let service = ValidatedService::new(object, &platform)
             .map_err(|_| anyhow!("{key} was accepted and is refused now"))?;
+        // As it is once all is well.
+        let observed = Observed { canary_available: true };
         // The keys of the cluster's issuers are known inside of it alone; they stand in the runtime's configuration.
-        let children = render(&service, &fleet.view(key), &platform, &[])?;
+        let children = render(&service, &fleet.view(key), &platform, &[], observed)?;
         objects.extend(children.objects()?.into_iter().map(|child| child.object));
     }
     write(objects, arguments.output)?;

@@ -106,7 +106,7 @@ impl Access {
 
     /// Whether the service `callee`, which has this access, does not list `caller`, and why. The namespace comes first:
     /// as long as it is not listed, naming the caller changes nothing.
-    fn unlisted(&self, caller: &ServiceKey, callee: &ServiceKey) -> Option<Refusal> {
+    pub(crate) fn unlisted(&self, caller: &ServiceKey, callee: &ServiceKey) -> Option<Refusal> {
         let listed = match &self.namespaces {
             Namespaces::All => true,
             Namespaces::Listed(namespaces) => namespaces.contains(&caller.namespace),

@@ -1,5 +1,6 @@
 //! What the others can see of one service: the projection of its spec that the graph is made of.
 
+use crate::asks::{self, Asks};
 use crate::claims::Claims;
 use crate::consent::Access;
 use crate::key::ServiceKey;
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Declaration {
     /// Callees by the call's name (`as`, or the callee's name).
     pub calls: BTreeMap<String, ServiceKey>,
+    /// What the gateway asks others about its requests.
+    pub asks: Asks,
     /// Who may call.
     pub access: Access,
     /// How the service is reached.
@@ -74,6 +77,7 @@ impl Declaration {
         let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
         Self {
             calls: calls(service, namespace),
+            asks: asks::of(service),
             access: Access::from_spec(spec.access.as_ref(), namespace),
             endpoint: Endpoint::of(service),
             identity: Identity::of(service),

@@ -1,5 +1,6 @@
 //! The index: declarations by service, and who calls whom backwards.
 
+use crate::asks::{self, AskState};
 use crate::claims::{self, Claim, Claimants};
 use crate::consent::Refusal;
 use crate::declaration::Declaration;
@@ -15,6 +16,8 @@ pub struct Fleet {
     services: BTreeMap<ServiceKey, Declaration>,
     /// Callee → services that declare a call to it; the callee need not exist.
     callers: Reverse<ServiceKey>,
+    /// Asked by the gateway → services whose requests it is asked about.
+    askers: Reverse<ServiceKey>,
     topics: Topics,
     /// Who declares or holds what at the gateway.
     claimants: Claimants,
@@ -54,7 +57,7 @@ impl Fleet {
         self.services.get(key)
     }
 
-    /// The services of the fleet that call `key` or are called by it, accepted or not, or that declare a topic or a claim at
+    /// The services of the fleet that call or ask `key` or are called or asked by it, accepted or not, or that declare a topic or a claim at
     /// the gateway which it declares too.
     #[must_use]
     pub fn neighbours(&self, key: &ServiceKey) -> BTreeSet<ServiceKey> {
@@ -62,9 +65,12 @@ impl Fleet {
         let declaration = self.services.get(key);
         let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
         let claims = declaration.into_iter().flat_map(|declaration| declaration.claims.all());
+        let asked = declaration.into_iter().flat_map(|declaration| declaration.asks.keys());
         let rivals = claims.flat_map(|claim| self.claimants.of(claim));
         callers
             .chain(callees)
+            .chain(self.askers.of(key))
+            .chain(asked)
             .chain(self.topics.sharing(declaration))
             .chain(rivals)
             .filter(|other| *other != key && self.services.contains_key(other))
@@ -88,7 +94,8 @@ impl Fleet {
             .collect();
         let topics = self.topics.view(key, declaration, &self.services);
         let lost = self.lost(key, declaration);
-        let mut view = FleetView { calls, topics, lost, ..FleetView::default() };
+        let (asks, asked) = self.asking(key);
+        let mut view = FleetView { calls, asks, asked, topics, lost, ..FleetView::default() };
         for caller in self.callers.of(key).filter(|caller| *caller != key) {
             let Some(calling) = self.services.get(caller) else { continue };
             match declaration.refusal(key, caller, calling) {
@@ -127,6 +134,17 @@ impl Fleet {
             }
         }
         None
+    }
+
+    /// Whom the gateway should ask for `key`, and at which paths it asks `key` for those that may.
+    fn asking(&self, key: &ServiceKey) -> (BTreeMap<ServiceKey, AskState>, BTreeSet<String>) {
+        let declaration = self.services.get(key);
+        let asks = declaration.into_iter().flat_map(|declaration| declaration.asks.keys());
+        let asks = asks.map(|asked| (asked.clone(), asks::state(key, asked, self.services.get(asked))));
+        let askers =
+            self.askers.of(key).filter(|asker| asks::state(asker, key, declaration) == AskState::Accepted);
+        let paths = askers.filter_map(|asker| self.services.get(asker)?.asks.get(key)).flatten();
+        (asks.collect(), paths.cloned().collect())
     }
 
     /// What `key` claims and another service holds.
@@ -170,17 +188,42 @@ impl Fleet {
         let (own, old) = (key.clone(), self.services.get(&key).cloned());
         let mut affected = self.affected(&key, old.as_ref(), new.as_ref());
 
+        let concerned = self.concerned_by_asks(&key, old.as_ref(), new.as_ref());
+        let asking = |fleet: &Self| concerned.iter().map(|other| fleet.asking(other)).collect::<Vec<_>>();
+        let asked_before = asking(self);
         let before = self.topics.seen(old.as_ref(), new.as_ref(), &self.services);
         self.topics.rename(&key, old.as_ref(), new.as_ref());
         match new {
             Some(declaration) => self.services.insert(key, declaration),
             None => self.services.remove(&key),
         };
+        asks::update(&mut self.askers, &own, old.as_ref(), self.services.get(&own));
+        let asked_after = asking(self);
+        let moved = asked_before.iter().zip(&asked_after).map(|(before, after)| before != after);
+        affected
+            .extend(concerned.iter().zip(moved).filter(|(_, moved)| *moved).map(|(other, _)| other.clone()));
         let after = self.topics.seen(old.as_ref(), self.services.get(&own), &self.services);
         let differs = |(seen, view): &(&(ServiceKey, String), _)| before.get(*seen) != Some(*view);
         affected.extend(after.iter().filter(differs).map(|((other, _), _)| other.clone()));
-        affected.remove(&own);
+        affected.retain(|other| *other != own && self.services.contains_key(other));
         affected
+    }
+
+    /// Who may see another question of the gateway's when `key` becomes `new`.
+    fn concerned_by_asks(
+        &self,
+        key: &ServiceKey,
+        old: Option<&Declaration>,
+        new: Option<&Declaration>,
+    ) -> BTreeSet<ServiceKey> {
+        let said =
+            |side: Option<&Declaration>| side.map(|side| (side.access.clone(), side.endpoint.protocol));
+        let asked = [old, new].into_iter().flatten().flat_map(|side| side.asks.keys());
+        let asks = [old, new].map(|side| side.map(|side| &side.asks));
+        let [before, after] = asks;
+        let asked = asked.filter(|_| before != after);
+        let askers = self.askers.of(key).filter(|_| said(old) != said(new));
+        asked.chain(askers).cloned().collect()
     }
 
     /// Who sees another caller, callee or claim when `key` becomes `new`; called before it does.

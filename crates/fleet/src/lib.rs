@@ -5,6 +5,7 @@
 //! to be reconciled, and [`Fleet::view`] is what rendering and status know about the others. Everything is answered from
 //! two indexes, so the cost grows with a service's neighbourhood and not with the fleet. This crate is pure.
 
+mod asks;
 mod claims;
 mod consent;
 mod declaration;
@@ -14,6 +15,7 @@ mod reverse;
 mod topics;
 mod view;
 
+pub use asks::{AskState, Asks};
 pub use claims::{Claim, Claims, claim};
 pub use consent::{Access, Namespaces, Refusal};
 pub use declaration::{AdditionalPort, Declaration, Endpoint, Identity, own_service_account};

@@ -1,11 +1,12 @@
 //! What one service sees of the others: the input of rendering and of the status.
 
+use crate::asks::AskState;
 use crate::claims::Claim;
 use crate::consent::Refusal;
 use crate::declaration::{Endpoint, Identity};
 use crate::key::ServiceKey;
 use crate::topics::TopicsView;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one service sees of the others. Equal views render equal children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct FleetView {
     pub callers: BTreeMap<ServiceKey, Identity>,
     /// Services that declare a call to it and are not, with the reason.
     pub refused: BTreeMap<ServiceKey, Refusal>,
+    /// The services that the gateway should ask about its requests.
+    pub asks: BTreeMap<ServiceKey, AskState>,
+    /// Paths at which the gateway asks it about requests to others, or to itself.
+    pub asked: BTreeSet<String>,
     /// Its declared topics.
     pub topics: TopicsView,
     /// What it claims at the gateway and another service holds, with the holder.

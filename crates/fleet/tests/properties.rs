@@ -4,7 +4,7 @@
 use goodgo_api::Protocol;
 use goodgo_api::workload::PortProtocol;
 use goodgo_fleet::{
-    Access, AdditionalPort, CallState, Claims, Declaration, Endpoint, Fleet, Identity, Namespaces,
+    Access, AdditionalPort, AskState, CallState, Claims, Declaration, Endpoint, Fleet, Identity, Namespaces,
     Publication, ServiceKey, Subscription, TopicRight, TopicState,
 };
 use proptest::prelude::*;
@@ -62,11 +62,13 @@ fn claims() -> impl Strategy<Value = Claims> {
 
 fn declaration() -> impl Strategy<Value = Declaration> {
     let calls = prop::collection::btree_map("[tuvw]", key(), 0..4);
+    let asks = prop::collection::btree_map(key(), prop::collection::btree_set("/[vw]", 1..3), 0..2);
     let publishes = prop::collection::btree_map("[xyz]", publication(), 0..2);
     let subscribes = prop::collection::btree_map("[xyz]", subscription(), 0..2);
-    (calls, access(), endpoint(), identity(), publishes, subscribes, claims()).prop_map(
-        |(calls, access, endpoint, identity, publishes, subscribes, claims)| Declaration {
+    (calls, asks, access(), endpoint(), identity(), publishes, subscribes, claims()).prop_map(
+        |(calls, asks, access, endpoint, identity, publishes, subscribes, claims)| Declaration {
             calls,
+            asks,
             access,
             endpoint,
             identity,
@@ -144,6 +146,28 @@ proptest! {
             for caller in view.callers.keys().chain(view.refused.keys()) {
                 prop_assert!(views[caller].calls.values().any(|call| &call.callee == callee), "{} has no call", caller);
             }
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_question_agree(changes in changes()) {
+        let mut fleet = Fleet::default();
+        for (key, change) in changes {
+            apply(&mut fleet, &key, change);
+        }
+        let views = views(&fleet);
+        let mut expected: BTreeMap<&ServiceKey, BTreeSet<String>> = BTreeMap::new();
+        for (asker, view) in &views {
+            for (asked, state) in &view.asks {
+                prop_assert_eq!(*state == AskState::Missing, !views.contains_key(asked));
+                if *state == AskState::Accepted {
+                    let paths = fleet.get(asker).unwrap().asks[asked].clone();
+                    expected.entry(asked).or_default().extend(paths);
+                }
+            }
+        }
+        for (asked, view) in &views {
+            prop_assert_eq!(&view.asked, &expected.remove(asked).unwrap_or_default());
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::error::RenderError;
 use crate::traefik::{
     CERT_MANAGER, CERT_MANAGER_VERSION, Certificate, IngressRoute, Middleware, ServersTransport, TRAEFIK,
-    TRAEFIK_VERSION,
+    TRAEFIK_VERSION, TraefikService,
 };
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -36,12 +36,16 @@ pub struct Children {
     pub horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
     /// How many pods a voluntary disruption may take.
     pub pod_disruption_budget: Option<PodDisruptionBudget>,
+    /// The version that gets a share of the gateway's requests.
+    pub canary: Option<Canary>,
     /// The certificate of its hosts, where cert-manager makes it.
     pub certificate: Option<Certificate>,
     /// Steps that Traefik takes with requests of its routes.
     pub middlewares: Vec<Middleware>,
     /// How Traefik connects to its pods.
     pub servers_transports: Vec<ServersTransport>,
+    /// How Traefik shares requests out between the service and its canary.
+    pub traefik_services: Vec<TraefikService>,
     /// What Traefik routes to it.
     pub ingress_routes: Vec<IngressRoute>,
     /// Pods to begin with where an autoscaler owns the number: written once, by the second field manager
@@ -52,6 +56,19 @@ pub struct Children {
     pub url: Option<String>,
     /// Revision of the runtime's configuration in [`Children::config_map`].
     pub config_revision: Option<String>,
+}
+
+/// The children that a canary has for itself; identity, policy and configuration are the service's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Canary {
+    /// The address of its pods, for the gateway.
+    pub service: Option<Service>,
+    /// Its pods.
+    pub deployment: Option<Deployment>,
+    /// Automatic scaling, where the service has it.
+    pub horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
+    /// As [`Children::initial_replicas`].
+    pub initial_replicas: Option<i32>,
 }
 
 /// Kind of a child, in the order in which children are applied: who is needed comes before who needs it.
@@ -69,12 +86,13 @@ pub enum ChildKind {
     Certificate,
     Middleware,
     ServersTransport,
+    TraefikService,
     IngressRoute,
 }
 
 impl ChildKind {
     /// Every kind, in the order in which children are applied.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::NetworkPolicy,
         Self::ConfigMap,
@@ -86,13 +104,21 @@ impl ChildKind {
         Self::Certificate,
         Self::Middleware,
         Self::ServersTransport,
+        Self::TraefikService,
         Self::IngressRoute,
     ];
 
     /// Whether Kubernetes itself serves it: others are there only once somebody has installed their definition.
     #[must_use]
     pub const fn is_built_in(self) -> bool {
-        !matches!(self, Self::Certificate | Self::Middleware | Self::ServersTransport | Self::IngressRoute)
+        !matches!(
+            self,
+            Self::Certificate
+                | Self::Middleware
+                | Self::ServersTransport
+                | Self::TraefikService
+                | Self::IngressRoute
+        )
     }
 
     /// `kind` of the objects.
@@ -110,6 +136,7 @@ impl ChildKind {
             Self::Certificate => "Certificate",
             Self::Middleware => "Middleware",
             Self::ServersTransport => "ServersTransport",
+            Self::TraefikService => "TraefikService",
             Self::IngressRoute => "IngressRoute",
         }
     }
@@ -127,7 +154,7 @@ impl ChildKind {
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::GROUP,
             Self::PodDisruptionBudget => PodDisruptionBudget::GROUP,
             Self::Certificate => CERT_MANAGER,
-            Self::Middleware | Self::ServersTransport | Self::IngressRoute => TRAEFIK,
+            Self::Middleware | Self::ServersTransport | Self::TraefikService | Self::IngressRoute => TRAEFIK,
         }
     }
 
@@ -144,7 +171,9 @@ impl ChildKind {
             Self::HorizontalPodAutoscaler => HorizontalPodAutoscaler::VERSION,
             Self::PodDisruptionBudget => PodDisruptionBudget::VERSION,
             Self::Certificate => CERT_MANAGER_VERSION,
-            Self::Middleware | Self::ServersTransport | Self::IngressRoute => TRAEFIK_VERSION,
+            Self::Middleware | Self::ServersTransport | Self::TraefikService | Self::IngressRoute => {
+                TRAEFIK_VERSION
+            }
         }
     }
 
@@ -163,6 +192,7 @@ impl ChildKind {
             Self::Certificate => "certificates",
             Self::Middleware => "middlewares",
             Self::ServersTransport => "serverstransports",
+            Self::TraefikService => "traefikservices",
             Self::IngressRoute => "ingressroutes",
         }
     }
@@ -202,23 +232,29 @@ impl Children {
             deployment,
             horizontal_pod_autoscaler,
             pod_disruption_budget,
+            canary,
             certificate,
             middlewares,
             servers_transports,
+            traefik_services,
             ingress_routes,
             initial_replicas: _,
             url: _,
             config_revision: _,
         } = self;
+        let canary = canary.clone().unwrap_or_default();
         let mut objects = vec![
             child(ChildKind::ServiceAccount, service_account.as_ref())?,
             child(ChildKind::NetworkPolicy, network_policy.as_ref())?,
             child(ChildKind::ConfigMap, config_map.as_ref())?,
             child(ChildKind::Service, service.as_ref())?,
             child(ChildKind::Service, headless_service.as_ref())?,
+            child(ChildKind::Service, canary.service.as_ref())?,
             child(ChildKind::Job, migration_job.as_ref())?,
             child(ChildKind::Deployment, deployment.as_ref())?,
+            child(ChildKind::Deployment, canary.deployment.as_ref())?,
             child(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler.as_ref())?,
+            child(ChildKind::HorizontalPodAutoscaler, canary.horizontal_pod_autoscaler.as_ref())?,
             child(ChildKind::PodDisruptionBudget, pod_disruption_budget.as_ref())?,
             child(ChildKind::Certificate, certificate.as_ref())?,
         ];
@@ -227,6 +263,9 @@ impl Children {
         }
         for transport in servers_transports {
             objects.push(child(ChildKind::ServersTransport, Some(transport))?);
+        }
+        for shares in traefik_services {
+            objects.push(child(ChildKind::TraefikService, Some(shares))?);
         }
         for routes in ingress_routes {
             objects.push(child(ChildKind::IngressRoute, Some(routes))?);

@@ -14,6 +14,10 @@ const REVISIONS: i32 = 3;
 /// Seconds without progress after which a rollout counts as failed.
 const PROGRESS_DEADLINE: i32 = 600;
 
+/// Seconds for which a canary's pod is ready before it counts: by then the gateway has its address, and requests that
+/// are sent its way find it.
+const CANARY_READY: i32 = 2;
+
 pub(crate) fn deployment(
     service: &ValidatedService,
     fleet: &FleetView,
@@ -25,6 +29,7 @@ pub(crate) fn deployment(
             replicas: replicas(service, platform),
             selector: labels::match_labels(labels::selector(service)),
             strategy: Some(strategy(service)),
+            min_ready_seconds: (service.track() == labels::CANARY).then_some(CANARY_READY),
             template: pod::template(service, fleet, platform),
             revision_history_limit: Some(REVISIONS),
             progress_deadline_seconds: Some(PROGRESS_DEADLINE),

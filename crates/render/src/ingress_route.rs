@@ -1,10 +1,9 @@
 //! Traefik's routes to the service: one object for each set of entry points, and one for each from which is redirected.
 
-use crate::edge::{Edge, Router};
+use crate::edge::{Backend as To, Edge, Router};
 use crate::hash::short_hash;
 use crate::labels;
-use crate::traefik::{IngressRoute, IngressRouteSpec, MiddlewareRef, Route, RouteService, Tls};
-use goodgo_api::Protocol;
+use crate::traefik::{Backend, IngressRoute, IngressRouteSpec, MiddlewareRef, Route, SharedService, Tls};
 use std::collections::BTreeMap;
 
 /// Name of the Service's port that the gateway uses.
@@ -47,13 +46,11 @@ fn route(edge: &Edge<'_>, router: &Router) -> Route {
         rule: router.rule.clone(),
         priority: router.priority,
         middlewares: router.steps.iter().map(|step| MiddlewareRef { name: step.name.to_string() }).collect(),
-        services: vec![RouteService {
-            kind: "Service",
-            name: edge.service.names().service.to_string(),
-            port: PORT,
-            scheme: if edge.service.spec().protocol == Protocol::Grpc { "h2c" } else { "http" },
-            servers_transport: router.transport.as_ref().map(|(name, _)| name.to_string()),
-            sticky: router.sticky.clone(),
+        services: vec![match &router.to {
+            To::Pods(service) => Backend::Pods(edge.pods_of(service, router)),
+            To::Shared(name) => {
+                Backend::Shared(SharedService { kind: "TraefikService", name: name.to_string() })
+            }
         }],
     }
 }

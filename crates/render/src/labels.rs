@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 /// The service that a pod belongs to; policies select by it alone, so that they hold for both tracks.
 pub const SERVICE: &str = "goodgo.io/service";
-/// Which version a pod runs: [`STABLE`], later also a canary.
+/// Which version a pod runs: [`STABLE`] or [`CANARY`].
 pub const TRACK: &str = "goodgo.io/track";
 /// The track that the Service, the autoscaler and the budget mean.
 pub const STABLE: &str = "stable";
+/// The track of the version that gets a share of the gateway's requests.
+pub const CANARY: &str = "canary";
 /// The track of migration Jobs: in no Service's selector, but under the service's policy.
 pub const MIGRATE: &str = "migrate";
 /// Who keeps an object as it is; the operator watches objects by it.
@@ -54,9 +56,11 @@ pub(crate) fn of_pods(service: &ValidatedService, track: &str) -> BTreeMap<Strin
     labels
 }
 
-/// What the pods of the stable track are selected by; a Deployment can never change it.
+/// What the pods of the service's track are selected by; a Deployment can never change it.
 pub(crate) fn selector(service: &ValidatedService) -> BTreeMap<String, String> {
-    [(SERVICE, service.name()), (TRACK, STABLE)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    [(SERVICE, service.name()), (TRACK, service.track())]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 pub(crate) fn match_labels(labels: BTreeMap<String, String>) -> LabelSelector {

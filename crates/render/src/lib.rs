@@ -34,12 +34,13 @@ mod servers_transport;
 mod service;
 mod service_account;
 pub mod traefik;
+mod traefik_service;
 mod validate;
 
-pub use children::{Child, ChildKind, Children};
+pub use children::{Canary, Child, ChildKind, Children};
 pub use error::RenderError;
-pub use names::{ChildName, Names};
+pub use names::{ChildName, Names, canary as canary_name};
 pub use not_active::{NotActive, Part, not_active};
 pub use platform::PlatformConfig;
-pub use render::render;
+pub use render::{Observed, render};
 pub use validate::{ValidatedService, Violation};

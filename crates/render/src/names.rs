@@ -14,6 +14,12 @@ pub(crate) fn headless_service(name: &str) -> String {
     format!("{name}--headless")
 }
 
+/// Name of the canary's Deployment and Service of the service `name`.
+#[must_use]
+pub fn canary(name: &str) -> String {
+    format!("{name}--canary")
+}
+
 /// Name of a child; only a validated service can make one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildName(String);
@@ -42,6 +48,10 @@ pub struct Names {
     pub deployment: ChildName,
     /// The headless Service.
     pub headless_service: ChildName,
+    /// The canary's Deployment and Service.
+    pub canary: ChildName,
+    /// The canary's HorizontalPodAutoscaler.
+    pub canary_autoscaler: ChildName,
     /// The ServiceAccount, unless the service names an existing one.
     pub service_account: ChildName,
     /// The ConfigMap of the runtime.
@@ -65,6 +75,8 @@ impl Names {
             service: ChildName(name.0.clone()),
             deployment: ChildName(name.0.clone()),
             headless_service: ChildName(headless_service(&name.0)),
+            canary: ChildName(canary(&name.0)),
+            canary_autoscaler: part("canary-hpa"),
             service_account: ChildName(own_service_account(&name.0)),
             config_map: part("runtime"),
             network_policy: part("policy"),

@@ -14,12 +14,8 @@ use goodgo_fleet::FleetView;
 pub enum Part {
     /// Publishing and subscribing.
     Events,
-    /// Routes that everybody is refused at, because the gateway should authenticate and doesn't.
-    ClosedRoute,
     /// Settings of routes that Traefik has no field for.
     Gateway,
-    /// The canary.
-    Canary,
     /// Scaling by waiting events.
     Scaling,
     /// Checks of dependencies that the platform does not have.
@@ -58,9 +54,7 @@ pub fn not_active(
     let collected = platform.tracing.is_some();
     let groups = [
         (Part::Events, events(spec)),
-        (Part::ClosedRoute, gateway::closed(service)),
         (Part::Gateway, gateway::unheeded(service)),
-        (Part::Canary, when(spec.canary.is_some(), "spec.canary")),
         (Part::Scaling, when(consumer_lag, "spec.scaling.consumerLag")),
         (Part::Dependencies, when(platform.kafka.is_none() && needs_kafka(spec), "spec.dependencies.kafka")),
         (Part::Runtime, without_runtime(service, platform)),

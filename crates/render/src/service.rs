@@ -6,33 +6,36 @@ use crate::labels;
 use crate::pod::protocol_name;
 use crate::validate::ValidatedService;
 use goodgo_api::Protocol;
+use goodgo_fleet::FleetView;
 use goodgo_runtime_config::ports as runtime_ports;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-pub(crate) fn service(service: &ValidatedService) -> Option<Service> {
+pub(crate) fn service(service: &ValidatedService, fleet: &FleetView) -> Option<Service> {
     Some(Service {
         metadata: labels::metadata(service, &service.names().service),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(labels::selector(service)),
-            ports: Some(ports_with_gateway(service)),
+            ports: Some(ports_with_gateway(service, fleet)),
             ..ServiceSpec::default()
         }),
         ..Service::default()
     })
 }
 
-fn ports_with_gateway(service: &ValidatedService) -> Vec<ServicePort> {
+fn ports_with_gateway(service: &ValidatedService, fleet: &FleetView) -> Vec<ServicePort> {
     let mut ports = ports(service, port_name(service.spec().protocol));
-    ports.extend(gateway_port(service));
+    ports.extend(gateway_port(service, fleet));
     ports
 }
 
 /// What the gateway finds the pods by: the runtime's port for it, or with the runtime off the app's. Its number is the
 /// runtime's in both cases, which no other port of a Service can have.
-fn gateway_port(service: &ValidatedService) -> Option<ServicePort> {
-    service.spec().gateway.as_ref()?;
+fn gateway_port(service: &ValidatedService, fleet: &FleetView) -> Option<ServicePort> {
+    if service.spec().gateway.is_none() && fleet.asked.is_empty() {
+        return None;
+    }
     let target = if service.runtime_on_port() { "gateway" } else { "service" };
     Some(ServicePort {
         name: Some(ingress_route::PORT.to_owned()),

@@ -197,7 +197,8 @@ proptest! {
     #[test]
     fn names_fit_and_never_meet(first in name(), second in name(), namespace in "[a-z][a-z0-9-]{0,8}[a-z]") {
         let spec = json!({
-            "image": "x:1", "scaling": {"max": 9}, "migrate": {"command": ["m"]}, "gateway": {
+            "image": "x:1", "scaling": {"max": 9}, "migrate": {"command": ["m"]},
+            "canary": {"image": "x:2", "weight": 5}, "gateway": {
                 "hosts": ["a.b"], "tls": {"issuer": "ca"}, "routes": [
                     {"name": "r", "path": "/", "auth": {"none": {}}, "retries": {"attempts": 2}},
                     {"name": "abcdefghijklmnopqrst", "path": "/a", "auth": {"none": {}}, "retries": {"attempts": 2}},
@@ -208,7 +209,7 @@ proptest! {
         let named: BTreeSet<_> = children(&first).into_iter().map(|child| (child.kind, child.name)).collect();
         let kinds: BTreeSet<_> = named.iter().map(|(kind, _)| *kind).collect();
         prop_assert_eq!(kinds, BTreeSet::from(ChildKind::ALL));
-        prop_assert_eq!(named.len(), 18, "both Services, of the steps and transports one each, and both IngressRoutes");
+        prop_assert_eq!(named.len(), 24, "both Services and the canary's, of the steps, transports and shares one each, and both IngressRoutes");
         for child in children(&first) {
             prop_assert!(child.name.len() <= 63, "{}", child.name);
             prop_assert_eq!(&child.object["metadata"]["namespace"], namespace.as_str());
@@ -263,7 +264,7 @@ proptest! {
             });
             let expected = fitting.max_by_key(|(_, (route, _))| route.len()).map(|(index, _)| format!("a--r{index}--compress"));
             let met = rules.iter().find(|rule| fits(rule["match"].as_str().unwrap(), path));
-            let met = met.map(|rule| rule["middlewares"][0]["name"].as_str().unwrap().to_owned());
+            let met = met.map(|rule| rule["middlewares"].as_array().unwrap().last().unwrap()["name"].as_str().unwrap().to_owned());
             // Its name ends in a hash.
             let met = met.map(|name| name.rsplit_once('-').unwrap().0.to_owned());
             prop_assert_eq!(met, expected, "{}", path);

@@ -3,10 +3,10 @@
 #![cfg(test)]
 
 use goodgo_runtime_config::{
-    AppProbe, AppProbes, Authentication, Cache, Call, CallPolicy, CallRoute, Caller, Check, CircuitBreaker,
-    Drain, Error, ForwardAuth, Health, Inbound, Issuer, Jwt, MAX_FILE_BYTES, Observability, Protocol,
-    Retries, Route, RouteAuth, RuntimeConfig, Scheme, ServiceRef, Target, TargetService, Tracing, Version,
-    json_schema, parse,
+    AppProbe, AppProbes, Asked, Authentication, Cache, Call, CallPolicy, CallRoute, Caller, Check,
+    CircuitBreaker, Drain, Error, ForwardAuth, GatewayAuth, Health, Inbound, Issuer, Jwt, MAX_FILE_BYTES,
+    Observability, Protocol, Retries, Route, RouteAuth, RuntimeConfig, Scheme, ServiceRef, Target,
+    TargetService, Tracing, Version, json_schema, parse,
 };
 
 const WHOLE: &str = r#"{
@@ -124,6 +124,7 @@ fn rich() -> RuntimeConfig {
         path: "/auth/verify".to_owned(),
         headers: vec!["X-User-Id".to_owned()],
     };
+    let at_gateway = GatewayAuth { headers: vec!["X-User-Id".to_owned()] };
     let probe = AppProbe { port: 3000, path: Some("/health/live".to_owned()), grpc: None, timeout_ms: 1_000 };
     RuntimeConfig {
         calls: [("iam-service".to_owned(), Call { target: Some(target), unavailable: None, policy })].into(),
@@ -142,7 +143,12 @@ fn rich() -> RuntimeConfig {
                 route("users", RouteAuth { jwt: Some(jwt), ..RouteAuth::default() }),
                 route("orders", RouteAuth { forward: Some(forward), ..RouteAuth::default() }),
                 route("open", RouteAuth { none: true, ..RouteAuth::default() }),
+                route("edge", RouteAuth { gateway: Some(at_gateway), ..RouteAuth::default() }),
             ],
+            asked: Some(Asked {
+                host: "user-service.shop.svc.cluster.local".to_owned(),
+                paths: vec!["/auth/verify".to_owned()],
+            }),
             event_paths: vec!["/events/order-placed".to_owned()],
         },
         health: Health {

@@ -267,6 +267,67 @@ async fn a_route_with_no_authentication_still_lets_no_identity_through() {
 }
 
 #[tokio::test]
+async fn what_the_gateway_authenticates_is_served_with_its_word_alone() {
+    let app = mirror().await;
+    let mut edge = open("edge", "/edge");
+    let headers = vec!["X-User-Id".to_owned()];
+    edge.auth =
+        RouteAuth { gateway: Some(goodgo_runtime_config::GatewayAuth { headers }), ..RouteAuth::default() };
+    let running = Running::start(app.address, &routed(vec![edge, open("public", "/public")])).await;
+    let at = running.addresses.gateway.unwrap();
+    let asked = |path: &str, set: &[(&'static str, &'static str)]| {
+        let mut request = get(path);
+        for (name, value) in set {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        request
+    };
+    let word = ("x-goodgo-authenticated", "gateway");
+    let refused: [&[_]; 4] =
+        [&[], &[("x-user-id", "eve")], &[("x-goodgo-authenticated", "yes")], &[word, word]];
+    for set in refused {
+        assert_problem(send(at, asked("/edge", set)).await, 503, "GatewayNotAsked").await;
+    }
+    let seen = text(send(at, asked("/edge", &[word, ("x-user-id", "42")])).await).await;
+    assert!(seen.contains("x-user-id: 42") && !seen.contains("authenticated"), "{seen}");
+    let seen = text(send(at, asked("/edge", &[word, ("x_user_id", "eve")])).await).await;
+    assert!(!seen.contains("eve"), "{seen}");
+    let seen = text(send(at, asked("/public", &[word, ("x-user-id", "eve")])).await).await;
+    assert!(!seen.contains("eve") && !seen.contains("authenticated"), "{seen}");
+    running.stop().await;
+}
+
+/// A route that covers the path asks for more than the gateway has to say.
+#[tokio::test]
+async fn the_gateway_asks_at_its_own_host_and_path_alone() {
+    let app = mirror().await;
+    let mut closed = open("all", "/");
+    closed.auth = RouteAuth { gateway: Some(Default::default()), ..RouteAuth::default() };
+    let mut config = routed(vec![closed]);
+    config.inbound.asked = Some(goodgo_runtime_config::Asked {
+        host: "iam.shop.svc.cluster.local".to_owned(),
+        paths: vec!["/auth/verify".to_owned()],
+    });
+    let running = Running::start(app.address, &config).await;
+    let at = running.addresses.gateway.unwrap();
+    for (host, path, status) in [
+        ("iam.shop.svc.cluster.local:14002", "/auth/verify", 200),
+        ("IAM.shop.svc.cluster.local", "/auth/verify", 200),
+        ("iam.shop.svc.cluster.local:14002", "/auth/verify/", 503),
+        ("iam.shop.svc.cluster.local:14002", "/auth/verify/all", 503),
+        ("iam.shop.svc.cluster.local:14002", "/auth", 503),
+        ("api.shop.example", "/auth/verify", 503),
+        ("iam.shop.svc.cluster.local.evil.example", "/auth/verify", 503),
+        ("x-iam.shop.svc.cluster.local", "/auth/verify", 503),
+    ] {
+        let mut request = get(path);
+        request.headers_mut().insert("host", HeaderValue::from_static(host));
+        assert_eq!(send(at, request).await.status(), status, "{host} {path}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn clients_outside_learn_nothing_of_what_stands_inside() {
     let app = support::nobody().await;
     let running = Running::start(app, &routed(vec![open("all", "/")])).await;

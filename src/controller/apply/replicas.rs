@@ -50,7 +50,7 @@ async fn write(
         Observed::Rollout(rollout) => rollout.desired,
         Observed::Nothing | Observed::Job(_) => 0,
     };
-    let Manifest { key, object, digest: _ } = manifest;
+    let Manifest { key, object, .. } = manifest;
     let replicas = running.max(minimum);
     let number = json!({
         "apiVersion": object.get("apiVersion"), "kind": object.get("kind"),

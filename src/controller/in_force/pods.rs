@@ -78,7 +78,7 @@ struct Condition {
 /// Lists the service's ready pods with one request; whole pods are dropped as they are decoded.
 pub(super) async fn ready(client: &Client, service: &ServiceKey) -> Result<Vec<Pod>, PodsError> {
     let ServiceKey { namespace, name } = service;
-    let selector = format!("goodgo.io/service={name},goodgo.io/track=stable");
+    let selector = format!("goodgo.io/service={name},goodgo.io/track in (canary,stable)");
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     let request = Request::new(path).list(&ListParams::default().labels(&selector));
     let request = request.map_err(kube::Error::BuildRequest)?;

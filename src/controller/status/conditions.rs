@@ -43,8 +43,7 @@ impl Conditions {
     }
 
     pub(super) fn of_children(&mut self, applied: &Applied) {
-        let Applied { migration, conflicts, leaving, missing: _, contended, unwatched: _, held_back: _ } =
-            applied;
+        let Applied { migration, conflicts, leaving, contended, .. } = applied;
         match migration {
             Migration::Done => {}
             Migration::Waiting => self.progressing(
@@ -132,6 +131,23 @@ impl Conditions {
                     format!("{counted}: look at `kubectl describe pods -l goodgo.io/service={service}`");
                 self.set(WorkloadAvailable, ConditionStatus::False, "Unavailable", message);
             }
+        }
+    }
+
+    /// A canary that isn't ready holds nothing back: the service does without it.
+    pub(super) fn of_canary(&mut self, facts: &Facts<'_>) {
+        if facts.input.object.spec.canary.is_none() || !is_applied(facts.outcome) {
+            return;
+        }
+        let (desired, available) =
+            facts.canary.map_or((0, 0), |rollout| (rollout.desired, rollout.available));
+        if available == 0 {
+            let service = &facts.input.service.key.name;
+            let message = format!(
+                "0 of {desired} pods of the canary are available, so it gets no requests: look at \
+                 `kubectl describe pods -l goodgo.io/service={service},goodgo.io/track=canary`"
+            );
+            self.progressing("CanaryNotReady", message);
         }
     }
 

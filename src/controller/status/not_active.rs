@@ -23,10 +23,7 @@ pub(super) fn explained<'a>(found: impl IntoIterator<Item = &'a NotActive>) -> S
 
 const fn why(part: Part) -> &'static str {
     match part {
-        Part::Events | Part::Canary | Part::Scaling => "accepted and not acted on by this version",
-        Part::ClosedRoute => {
-            "closed, because the gateway would have to authenticate and this version doesn't make it"
-        }
+        Part::Events | Part::Scaling => "accepted and not acted on by this version",
         Part::Gateway => "Traefik decides this by itself",
         Part::Dependencies => "not acted on because the platform has no Kafka",
         Part::Runtime => "needs the runtime, which does not stand before this app",
@@ -50,11 +47,11 @@ mod tests {
     fn each_reason_is_said_once_with_its_fields() {
         let found = [
             found(Part::Scaling, "spec.scaling.consumerLag"),
-            found(Part::Canary, "spec.canary"),
+            found(Part::Events, "spec.canary.events"),
             found(Part::Runtime, "spec.access.keys"),
             found(Part::Collector, "spec.observability.tracing"),
         ];
-        let expected = "accepted and not acted on by this version: spec.scaling.consumerLag, spec.canary; \
+        let expected = "accepted and not acted on by this version: spec.scaling.consumerLag, spec.canary.events; \
                         needs the runtime, which does not stand before this app: spec.access.keys; \
                         not acted on because the platform has no collector of traces: spec.observability.tracing";
         assert_eq!(explained(&found), expected);

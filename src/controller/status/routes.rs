@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use goodgo_api::conditions::{ConditionStatus, ConditionType};
-use goodgo_api::gateway::Gateway;
+use goodgo_api::gateway::{AuthAt, Gateway, Route};
 use goodgo_api::status::{PartState, RouteStatus};
-use goodgo_fleet::claim;
+use goodgo_fleet::{AskState, ServiceKey, claim};
 use goodgo_render::{ChildKind, NotActive, Part};
 
 use super::super::cache::ChildKey;
@@ -20,7 +20,7 @@ const REDIRECTS: &str = "redirectFrom";
 /// Every route with what it holds. Where not everything was applied it is what was said before: a service that fails for a
 /// moment loses no path to another, and none gets what an older route of this one still serves.
 pub(super) fn routes(facts: &Facts<'_>) -> Vec<RouteStatus> {
-    let Outcome::Applied { children, not_active } = facts.outcome else {
+    let Outcome::Applied { children, .. } = facts.outcome else {
         return facts.previous.routes.clone();
     };
     // Without their definition there are no routes that could be older.
@@ -32,9 +32,8 @@ pub(super) fn routes(facts: &Facts<'_>) -> Vec<RouteStatus> {
     let waiting = reason_of(&children.state.missing);
     let routes = gateway.routes.iter().map(|route| {
         let claims = gateway.hosts.iter().map(|host| claim(host.as_str(), route.path.as_str()));
-        let field = format!("spec.gateway.routes[{}]", route.name);
-        let closed = not_active.iter().any(|found| found.part == Part::ClosedRoute && found.field == field);
-        of_claims(&route.name, claims, facts.input, waiting.or(closed.then_some("NotActive")))
+        let unasked = unasked(route, facts.input).and_then(|(_, state)| state.reason());
+        of_claims(&route.name, claims, facts.input, waiting.or(unasked))
     });
     let old = gateway.redirect_from.iter().map(|host| host.0.clone());
     let redirects = of_claims(REDIRECTS, old, facts.input, waiting);
@@ -49,12 +48,33 @@ fn of_claims(
 ) -> RouteStatus {
     let (lost, held): (Vec<_>, Vec<_>) = claims.partition(|claim| input.view.lost.contains_key(claim));
     let reason = if lost.is_empty() { reason } else { Some("RouteConflict") };
-    let state = match reason {
-        None => PartState::Ok,
-        Some("NotActive") => PartState::Unknown,
-        Some(_) => PartState::Failed,
-    };
+    let state = if reason.is_none() { PartState::Ok } else { PartState::Failed };
     RouteStatus { name: name.to_owned(), claims: held, state, reason: reason.map(str::to_owned) }
+}
+
+/// The service that the gateway should ask about the route, and what has become of that.
+fn unasked<'a>(route: &Route, input: &'a Input) -> Option<(&'a ServiceKey, AskState)> {
+    let forward = route.auth.forward.as_ref()?;
+    let own = &input.service.key.namespace;
+    let namespace = forward.namespace.as_ref().map_or(own.as_str(), |name| name.as_str());
+    let asked = ServiceKey::new(namespace, forward.service.as_str());
+    let at_gateway = route.auth.at == Some(AuthAt::Gateway) || !input.object.spec.runtime_enabled();
+    let (key, state) = input.view.asks.get_key_value(&asked).filter(|_| at_gateway)?;
+    Some((key, *state))
+}
+
+/// Routes that are closed because nobody is there to be asked about them.
+fn closed(gateway: &Gateway, input: &Input) -> Option<(&'static str, String)> {
+    let asked = gateway.routes.iter().filter_map(|route| Some((route, unasked(route, input)?)));
+    let closed = asked.filter_map(|(route, (asked, state))| {
+        let message = state.message(&input.service.key, asked)?;
+        Some((state.reason()?, format!("route {} is closed: {message}", route.name)))
+    });
+    let (reasons, messages): (Vec<_>, Vec<_>) = closed.unzip();
+    Some((
+        *reasons.first()?,
+        format!("{}{}", messages.get(..NAMED).unwrap_or(&messages).join("; "), more(messages.len())),
+    ))
 }
 
 /// The address from outside, once something stands there.
@@ -86,6 +106,8 @@ impl Conditions {
             set(self, ConditionStatus::False, "RouteConflict", conflicts(facts.input));
         } else if let Some(reason) = reason_of(missing) {
             set(self, ConditionStatus::False, reason, what_is_missing(reason, missing));
+        } else if let Some((reason, message)) = gateway.and_then(|gateway| closed(gateway, facts.input)) {
+            set(self, ConditionStatus::False, reason, message);
         } else if !not_active.is_empty() {
             set(self, ConditionStatus::Unknown, "NotActive", not_active.to_owned());
         } else if let Some(Gateway { hosts, .. }) = gateway.filter(|_| is_applied(facts.outcome)) {
@@ -131,5 +153,5 @@ fn what_is_missing(reason: &str, missing: &BTreeSet<ChildKind>) -> String {
 
 /// What of `found` belongs to routes.
 pub(super) const fn is_of_routes(found: &NotActive) -> bool {
-    matches!(found.part, Part::ClosedRoute | Part::Gateway | Part::Canary)
+    matches!(found.part, Part::Gateway)
 }

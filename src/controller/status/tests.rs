@@ -28,6 +28,7 @@ fn input(spec: Value) -> Input {
         view: fleet.view(&key),
         service: Service { key, uid: "u".into(), generation: Some(7) },
         object: Arc::new(object),
+        observed: goodgo_render::Observed::default(),
         platform: Arc::new(PlatformConfig::default()),
         issuers: Arc::default(),
     }
@@ -39,7 +40,6 @@ fn applied(state: Applied) -> Outcome {
         migration: None,
         workload: vec![],
         routes: vec![],
-        initial_replicas: None,
         url: Some("https://a.b".to_owned()),
         config_revision: None,
         state,
@@ -63,7 +63,7 @@ fn rollout(desired: i32, available: i32) -> Rollout {
 fn status_of(input: &Input, outcome: &Outcome, rollout: Option<&Rollout>) -> GoodGoServiceStatus {
     let previous = GoodGoServiceStatus { observed_generation: Some(6), ..GoodGoServiceStatus::default() };
     let now = "2026-01-01T00:00:00Z".to_owned();
-    status(&Facts { input, outcome, rollout, in_force: None, previous: &previous, now })
+    status(&Facts { input, outcome, rollout, canary: None, in_force: None, previous: &previous, now })
 }
 
 /// Every condition as `Type=Status/Reason`.
@@ -214,6 +214,7 @@ fn a_suspended_service_keeps_what_was_said_before() {
         input: &input,
         outcome: &Outcome::Suspended,
         rollout: None,
+        canary: None,
         in_force: None,
         previous: &before,
         now: "2026-02-02T00:00:00Z".to_owned(),
@@ -235,7 +236,7 @@ fn a_transition_time_changes_with_its_status_only() {
     let later = |rollout: &Rollout| {
         let now = "2026-02-02T00:00:00Z".to_owned();
         let (input, outcome, rollout) = (&input, &outcome, Some(rollout));
-        status(&Facts { input, outcome, rollout, in_force: None, previous: &before, now })
+        status(&Facts { input, outcome, rollout, canary: None, in_force: None, previous: &before, now })
     };
     assert_eq!(later(&rollout(2, 1)), before);
     assert_eq!(later(&rollout(3, 1)).conditions[0].last_transition_time, "2026-01-01T00:00:00Z");
@@ -263,6 +264,7 @@ fn what_the_pods_run_is_said_with_its_revision_and_repeated_by_a_new_leader() {
             input: &input,
             outcome: &outcome,
             rollout: Some(&rollout),
+            canary: None,
             in_force: Some((verdict, revision.to_owned())),
             previous: &previous,
             now: "2026-01-01T00:00:00Z".to_owned(),
@@ -335,8 +337,16 @@ fn what_is_declared_no_more_is_held_until_it_is_applied() {
     let input = minimal();
     let routes_after = |outcome: &Outcome| {
         let now = "2026-01-01T00:00:00Z".to_owned();
-        status(&Facts { input: &input, outcome, rollout: None, in_force: None, previous: &before, now })
-            .routes
+        status(&Facts {
+            input: &input,
+            outcome,
+            rollout: None,
+            canary: None,
+            in_force: None,
+            previous: &before,
+            now,
+        })
+        .routes
     };
     let violation = Violation { path: "spec.port".to_owned(), message: "choose another".to_owned() };
     let unfinished = [
@@ -368,8 +378,63 @@ fn a_service_that_fails_for_a_moment_keeps_its_routes() {
     let before = status_of(&input, &applied(Applied::default()), Some(&rollout(1, 1)));
     let outcome = Outcome::Failed(crate::error::Error::Timeout(std::time::Duration::from_secs(1)));
     let now = "2026-01-01T00:00:00Z".to_owned();
-    let failed =
-        Facts { input: &input, outcome: &outcome, rollout: None, in_force: None, previous: &before, now };
+    let failed = Facts {
+        input: &input,
+        outcome: &outcome,
+        rollout: None,
+        canary: None,
+        in_force: None,
+        previous: &before,
+        now,
+    };
     let failed = status(&failed);
     assert_eq!((&failed.routes, &failed.url), (&before.routes, &before.url));
+}
+
+#[test]
+fn a_canary_gets_its_share_once_it_has_a_pod_and_holds_nothing_back_before() {
+    let input = input(
+        json!({"image": "demo:1", "runtime": {"enabled": false}, "canary": {"image": "demo:2", "weight": 10},
+        "gateway": {"hosts": ["a.b"], "tls": {"secret": "cert"}, "routes": [{"name": "all", "path": "/", "auth": {"none": {}}}]}}),
+    );
+    let (outcome, stable, previous) =
+        (applied(Applied::default()), rollout(2, 2), GoodGoServiceStatus::default());
+    let with = |canary: &Rollout| {
+        status(&Facts {
+            input: &input,
+            outcome: &outcome,
+            rollout: Some(&stable),
+            canary: Some(canary),
+            in_force: None,
+            previous: &previous,
+            now: "2026-01-01T00:00:00Z".to_owned(),
+        })
+    };
+    let waiting = with(&rollout(1, 0));
+    assert_eq!(waiting.canary, Some(CanaryStatus { weight: 0, desired: 1, ready: 0 }));
+    assert!(said(&waiting).contains(&"Progressing=True/CanaryNotReady".to_owned()), "{:?}", said(&waiting));
+    assert!(said(&waiting).contains(&"Ready=True/Ready".to_owned()), "{:?}", said(&waiting));
+    let serving = with(&rollout(1, 1));
+    assert_eq!(serving.canary, Some(CanaryStatus { weight: 10, desired: 1, ready: 1 }));
+    assert!(!said(&serving).iter().any(|line| line.starts_with("Progressing")), "{:?}", said(&serving));
+}
+
+#[test]
+fn a_route_that_nobody_can_be_asked_about_is_said_to_be_closed() {
+    let auth = json!({"at": "Gateway", "forward": {"service": "iam", "path": "/verify"}});
+    let input =
+        input(json!({"image": "demo:1", "gateway": {"hosts": ["a.b"], "tls": {"secret": "cert"}, "routes": [
+            {"name": "all", "path": "/", "auth": {"none": {}}}, {"name": "me", "path": "/me", "auth": auth},
+        ]}}));
+    let status = status_of(&input, &applied(Applied::default()), Some(&rollout(2, 2)));
+    assert!(
+        said(&status).contains(&"RoutesReady=False/AuthServiceMissing".to_owned()),
+        "{:?}",
+        said(&status)
+    );
+    let said: Vec<_> =
+        status.routes.iter().map(|route| (&*route.name, route.state, route.reason.as_deref())).collect();
+    assert_eq!(said, [("all", PartState::Ok, None), ("me", PartState::Failed, Some("AuthServiceMissing"))]);
+    let message = &status.conditions.iter().find(|found| found.type_ == "RoutesReady").unwrap().message;
+    assert!(message.contains("route me is closed: there is no GoodGoService shop/iam"), "{message}");
 }

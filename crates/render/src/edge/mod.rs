@@ -8,14 +8,16 @@
 mod router;
 mod steps;
 
+use crate::names::ChildName;
 use crate::platform::{GatewayTls, HostDomain, PlatformConfig};
-use crate::traefik::Tls;
+use crate::traefik::{RouteService, Tls};
 use crate::validate::ValidatedService;
+use crate::{Observed, ingress_route};
 use goodgo_api::Protocol;
-use goodgo_api::gateway::{Gateway, Route};
+use goodgo_api::gateway::{AuthAt, ForwardAuth, Gateway, Route};
 use goodgo_api::types::Host;
-use goodgo_fleet::{FleetView, claim};
-pub(crate) use router::{Router, Step};
+use goodgo_fleet::{FleetView, ServiceKey, claim};
+pub(crate) use router::{Backend, Router, Step};
 use std::collections::BTreeMap;
 
 /// Hosts by the entry points that they share.
@@ -28,6 +30,7 @@ pub(crate) struct Edge<'a> {
     pub(crate) gateway: &'a Gateway,
     fleet: &'a FleetView,
     platform: &'a PlatformConfig,
+    observed: Observed,
 }
 
 impl<'a> Edge<'a> {
@@ -36,9 +39,10 @@ impl<'a> Edge<'a> {
         service: &'a ValidatedService,
         fleet: &'a FleetView,
         platform: &'a PlatformConfig,
+        observed: Observed,
     ) -> Option<Self> {
         let gateway = service.spec().gateway.as_ref().filter(|_| service.spec().protocol != Protocol::Tcp)?;
-        Some(Self { service, gateway, fleet, platform })
+        Some(Self { service, gateway, fleet, platform, observed })
     }
 
     /// The ClusterIssuer of the certificate; none where the service brings a Secret or has none.
@@ -58,6 +62,32 @@ impl<'a> Edge<'a> {
         let secret_name = own.or_else(made);
         let asked = self.gateway.tls.is_some() || self.platform.profile().tls != GatewayTls::Off;
         asked.then_some(Tls { secret_name })
+    }
+
+    /// The canary's share of the requests in percent, nothing while no pod of it takes any; none without a canary.
+    pub(crate) fn canary_share(&self) -> Option<u8> {
+        let canary = self.service.spec().canary.as_ref()?;
+        Some(if self.observed.canary_available { canary.weight.0.min(100) } else { 0 })
+    }
+
+    /// The pods of one of the service's Services, as a router reaches them.
+    pub(crate) fn pods_of(&self, service: &ChildName, router: &Router) -> RouteService {
+        RouteService {
+            kind: "Service",
+            name: service.to_string(),
+            port: ingress_route::PORT,
+            scheme: if self.service.spec().protocol == Protocol::Grpc { "h2c" } else { "http" },
+            servers_transport: router.transport.as_ref().map(|(name, _)| name.to_string()),
+            sticky: router.sticky.clone(),
+        }
+    }
+
+    /// Whom the gateway asks about requests of `route`, and what; none where it asks nobody.
+    fn asks(&self, route: &'a Route) -> Option<(ServiceKey, &'a ForwardAuth)> {
+        let at_gateway = route.auth.at == Some(AuthAt::Gateway) || !self.service.runtime_on_port();
+        let forward = route.auth.forward.as_ref().filter(|_| at_gateway)?;
+        let namespace = forward.namespace.as_ref().map_or(self.service.namespace(), |name| name.as_str());
+        Some((ServiceKey::new(namespace, forward.service.as_str()), forward))
     }
 
     /// The main host with its scheme.

@@ -8,6 +8,7 @@ use crate::traefik::{
 };
 use goodgo_api::gateway::{PathType, Route};
 use goodgo_api::types::Host;
+use goodgo_fleet::AskState;
 use std::collections::BTreeMap;
 
 /// A redirect of a whole host. Below everything else, cert-manager's challenges among them.
@@ -21,6 +22,16 @@ pub(crate) struct Router {
     pub(crate) steps: Vec<Step>,
     pub(crate) transport: Option<(ChildName, ServersTransportSpec)>,
     pub(crate) sticky: Option<Sticky>,
+    pub(crate) to: Backend,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// To the pods of this Service.
+    Pods(ChildName),
+    /// To what this TraefikService says.
+    Shared(ChildName),
 }
 
 /// A named Middleware.
@@ -64,25 +75,54 @@ impl<'a> Edge<'a> {
         all
     }
 
-    fn of_route(&self, route: &Route, hosts: &Rule) -> Vec<Router> {
+    fn of_route(&self, route: &'a Route, hosts: &Rule) -> Vec<Router> {
         let rule = hosts.clone().and(Rule::path(&route.path, route.path_type));
         let priority = priority(route);
-        let router = |rule, priority, steps| Router { rule, priority, steps, transport: None, sticky: None };
-        if steps::is_closed(self.service, route) {
+        if self.is_closed(route) {
             // Left out, its path would fall to the next wider route.
-            return vec![router(rule, priority, vec![self.refuse(503)])];
+            return vec![self.router(rule, priority, vec![self.refuse(503)])];
         }
-        let serving = |rule, priority| Router {
-            transport: self.transport(route),
-            sticky: route.sticky.then(|| self.sticky()),
-            ..router(rule, priority, self.steps(route))
-        };
         if self.service.runtime_on_port() || route.methods.is_empty() {
-            return vec![serving(rule, priority)];
+            return self.serving(route, rule, priority);
         }
         let of_methods = rule.clone().and(Rule::methods(route.methods.iter().copied()));
-        let others = self.steps_for_other_methods(route);
-        vec![serving(of_methods, priority + 1), router(rule, priority, others)]
+        let others = self.router(rule, priority, self.steps_for_other_methods(route));
+        self.serving(route, of_methods, priority + 1).into_iter().chain([others]).collect()
+    }
+
+    /// Whether somebody should be asked who can't be. Where the pods authenticate, their runtime closes the route itself.
+    fn is_closed(&self, route: &'a Route) -> bool {
+        let asked = self.asks(route);
+        asked.is_some_and(|(asked, _)| self.fleet.asks.get(&asked) != Some(&AskState::Accepted))
+    }
+
+    /// What leads to the pods: to all by their shares, and before that what is the canary's alone.
+    fn serving(&self, route: &'a Route, rule: Rule, priority: u32) -> Vec<Router> {
+        let names = self.service.names();
+        let plain = Router {
+            transport: self.transport(route),
+            sticky: route.sticky.then(|| self.sticky()),
+            ..self.router(rule, priority, self.steps(route))
+        };
+        let Some(canary) = &self.service.spec().canary else { return vec![plain] };
+        let own = plain.transport.is_some() || plain.sticky.is_some();
+        let shared = if own { names.of_route(&route.name, "shares") } else { names.at_gateway("shares") };
+        let header = canary.match_.as_ref().and_then(|matching| matching.header.as_ref());
+        let header = header.filter(|_| self.observed.canary_available);
+        let matching = header.map(|header| Router {
+            rule: plain.rule.clone().and(Rule::Header(header.name.0.clone(), header.value.clone())),
+            priority: priority + 2,
+            steps: plain.steps.clone(),
+            transport: plain.transport.clone(),
+            sticky: plain.sticky.clone(),
+            to: Backend::Pods(names.canary.clone()),
+        });
+        matching.into_iter().chain([Router { to: Backend::Shared(shared), ..plain }]).collect()
+    }
+
+    fn router(&self, rule: Rule, priority: u32, steps: Vec<Step>) -> Router {
+        let to = Backend::Pods(self.service.names().service.clone());
+        Router { rule, priority, steps, transport: None, sticky: None, to }
     }
 
     /// Old hosts, redirected for good.
@@ -100,7 +140,7 @@ impl<'a> Edge<'a> {
     /// Traefik serves what it thinks is at the new address already: that must not reach the pods past all other steps.
     fn redirect(&self, rule: Rule, step: Step) -> Router {
         let steps = vec![step, self.refuse(404)];
-        Router { rule, priority: REDIRECT, steps, transport: None, sticky: None }
+        self.router(rule, REDIRECT, steps)
     }
 
     /// Answers everybody with `status`: nobody connects from the broadcast address.
@@ -112,7 +152,7 @@ impl<'a> Edge<'a> {
         self.step(&format!("refuse-{status}"), MiddlewareSpec::IpAllowList(nobody))
     }
 
-    fn step(&self, part: &str, spec: MiddlewareSpec) -> Step {
+    pub(super) fn step(&self, part: &str, spec: MiddlewareSpec) -> Step {
         Step { name: self.service.names().at_gateway(part), spec }
     }
 
@@ -135,7 +175,8 @@ impl<'a> Edge<'a> {
     }
 }
 
-/// The longer path first, of one path the exact one: the order of the runtime. Room for the same path with a method.
+/// The longer path first, of one path the exact one: the order of the runtime. Room for the same path with a method, with
+/// the canary's header, and with both.
 fn priority(route: &Route) -> u32 {
     let path = route.path.as_str();
     let exact = route.path_type == PathType::Exact;

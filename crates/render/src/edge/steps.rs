@@ -4,39 +4,80 @@ use super::{Edge, Step};
 use crate::quantity::Quantity;
 use crate::runtime_config::calls::method;
 use crate::runtime_config::milliseconds;
+use crate::traefik;
 use crate::traefik::{
     Buffering, CircuitBreaker, Compress, Headers, InFlightReq, IpAllowList, IpStrategy, MiddlewareSpec,
     RateLimit, Redis, Retry, SourceCriterion, StripPrefix,
 };
-use crate::validate::ValidatedService;
-use goodgo_api::gateway::{Cors, RateLimitBy, Route};
+use goodgo_api::gateway::{Cors, ForwardAuth, RateLimitBy, Route};
 use goodgo_api::types::{Duration, HttpMethod};
+use goodgo_fleet::ServiceKey;
+use goodgo_runtime_config::ports as runtime_ports;
+use std::collections::BTreeMap;
 
-/// Whether nothing that stands there can do the route's authentication. Where the pods have a runtime it closes the route.
-pub(super) fn is_closed(service: &ValidatedService, route: &Route) -> bool {
-    !service.spec().runtime_enabled() && route.auth.none.is_none()
-}
+/// The header by which the gateway says that it has let a request through, and the word (see `GatewayAuth` of the
+/// runtime's configuration).
+const AUTHENTICATED: (&str, &str) = ("X-Goodgo-Authenticated", "gateway");
 
-impl Edge<'_> {
+/// Bytes of an auth service's answer that are passed on to a client that it refuses.
+const REFUSAL: i64 = 64 * 1024;
+
+impl<'a> Edge<'a> {
     /// In this order, outermost first: who may come, what browsers are told (a preflight carries no credentials and counts
-    /// as no request; a refusal must be readable for scripts), how often; then what is done for the pods.
-    pub(super) fn steps(&self, route: &Route) -> Vec<Step> {
+    /// as no request; a refusal must be readable for scripts), how often, and who it is; then what is done for the pods.
+    pub(super) fn steps(&self, route: &'a Route) -> Vec<Step> {
         let in_pod = self.service.runtime_on_port();
         let max_body = route.max_body.as_ref().filter(|_| !in_pod);
         let strip_prefix = route.strip_prefix.as_ref().filter(|_| !in_pod);
-        let steps = [
+        let before = [
             ("ip-allow", ip_allow(route)),
             ("headers", headers(route)),
             ("rate-limit", self.rate_limit(route)),
             ("in-flight", in_flight(route)),
+        ];
+        let after = [
+            ("auth", self.asks(route).map(|(asked, forward)| self.forward_auth(&asked, forward))),
             ("max-body", max_body.and_then(|size| Quantity::parse(size.as_str())).map(buffering)),
             ("compress", compress(route)),
             ("breaker", circuit_breaker(route)),
             ("retry", retry(route)),
             ("strip", strip_prefix.and_then(|prefix| strip(prefix.as_str()))),
         ];
-        let named = steps.into_iter().filter_map(|(part, spec)| Some((part, spec?)));
-        named.map(|(part, spec)| self.named(route, part, spec)).collect()
+        let named = |(part, spec): (_, Option<_>)| Some(self.named(route, part, spec?));
+        let identity = self.identity(route);
+        before
+            .into_iter()
+            .filter_map(named)
+            .chain(identity)
+            .chain(after.into_iter().filter_map(named))
+            .collect()
+    }
+
+    /// What a client says of who it is, or of having been asked, goes away on every route: on one without authentication
+    /// too, for the app believes it on another. Routes that ask here then say so.
+    fn identity(&self, route: &'a Route) -> Option<Step> {
+        let asking = self.gateway.routes.iter().filter_map(|route| self.asks(route));
+        let names = asking.flat_map(|(_, forward)| &forward.headers);
+        let mut headers: BTreeMap<_, _> = names.map(|name| (name.0.clone(), String::new())).collect();
+        let (name, word) = AUTHENTICATED;
+        let asks = self.asks(route).is_some();
+        if self.service.runtime_on_port() {
+            headers.insert(name.to_owned(), if asks { word } else { "" }.to_owned());
+        }
+        let spec = Headers { custom_request_headers: headers, ..Headers::default() };
+        let part = if asks { "asked" } else { "unasked" };
+        (spec != Headers::default()).then(|| self.step(part, MiddlewareSpec::Headers(spec)))
+    }
+
+    /// The service is asked at the port that leads to its runtime, which knows the path by the host.
+    fn forward_auth(&self, asked: &ServiceKey, forward: &ForwardAuth) -> MiddlewareSpec {
+        let host = self.platform.dns_name(&asked.name, &asked.namespace);
+        let (host, port) = (host.trim_end_matches('.'), runtime_ports::GATEWAY);
+        MiddlewareSpec::ForwardAuth(traefik::ForwardAuth {
+            address: format!("http://{host}:{port}{}", forward.path),
+            auth_response_headers: forward.headers.iter().map(|name| name.0.clone()).collect(),
+            max_response_body_size: REFUSAL,
+        })
     }
 
     /// 405 for methods that the route doesn't have; a preflight is answered all the same.

@@ -32,7 +32,7 @@ pub(super) fn rules(
             ports: Some(callee_ports(service.runtime_on_port(), tcp, spec.port.0, &more)),
         });
     }
-    if spec.gateway.is_some() {
+    if spec.gateway.is_some() || !fleet.asked.is_empty() {
         let port = if service.runtime_on_port() { ports::GATEWAY } else { spec.port.0 };
         rules.push(NetworkPolicyIngressRule {
             from: Some(vec![pods(&platform.gateway.pods)]),

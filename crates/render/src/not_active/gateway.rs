@@ -2,18 +2,8 @@
 //! their runtime, and by Traefik as far as it can where the runtime is off.
 
 use crate::ValidatedService;
-use crate::runtime_config::inbound::is_closed;
 use goodgo_api::calls::CircuitBreaker;
 use goodgo_api::gateway::Route;
-
-/// Routes that everybody is refused at, because nothing does their authentication.
-pub(super) fn closed(service: &ValidatedService) -> Vec<String> {
-    let unasked = |route: &&Route| {
-        let without_runtime = !service.runtime_on_port() && route.auth.none.is_none();
-        is_closed(&route.auth) || without_runtime
-    };
-    routes(service).filter(unasked).map(path).collect()
-}
 
 /// What Traefik can't be told: its breaker counts over ten seconds of its own, from the first request on.
 pub(super) fn unheeded(service: &ValidatedService) -> Vec<String> {

@@ -39,7 +39,7 @@ pub(crate) fn template(
     init.extend(containers::init(service, &env));
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(labels::of_pods(service, labels::STABLE)),
+            labels: Some(labels::of_pods(service, service.track())),
             annotations: Some(annotations(service)),
             ..ObjectMeta::default()
         }),

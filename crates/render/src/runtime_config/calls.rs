@@ -34,15 +34,7 @@ pub(super) fn calls(
     // A call that a route's authentication asks stays listed in any case, so that the route is closed and not unknown.
     let through = |name: &String| listeners.contains_key(name) || asked.contains(name);
     let declared = internal.chain(external).filter(|(name, _)| through(name));
-    declared.chain(closed(service)).collect()
-}
-
-/// What closed routes ask: a call that can't be made, so that they answer 503 and say why.
-fn closed(service: &ValidatedService) -> Option<(String, runtime::Call)> {
-    let closed = service.runtime_on_port() && inbound::has_closed(service.spec());
-    let message =
-        "the route is to be authenticated at the gateway, which this version does not set up: use at: Pod";
-    closed.then(|| (inbound::CLOSED.to_owned(), runtime::Call::unavailable("NotAtGateway", message)))
+    declared.collect()
 }
 
 fn internal(caller: &ServiceKey, call: Option<&CallView>, platform: &PlatformConfig) -> runtime::Call {

@@ -9,7 +9,9 @@ use goodgo_api::GoodGoServiceSpec;
 use goodgo_api::events::Subscribe;
 use goodgo_api::gateway::{self as api, AuthAt, PathType};
 use goodgo_fleet::{FleetView, ServiceKey};
-use goodgo_runtime_config::{Authentication, Caller, ForwardAuth, Inbound, Issuer, Jwt, Route, RouteAuth};
+use goodgo_runtime_config::{
+    Asked, Authentication, Caller, ForwardAuth, GatewayAuth, Inbound, Issuer, Jwt, Route, RouteAuth,
+};
 use std::collections::BTreeSet;
 
 /// Closed to everybody beside a TCP app, which no runtime stands before.
@@ -39,6 +41,10 @@ pub(super) fn inbound(
             })
             .collect(),
         routes: routes(spec, service.namespace()),
+        asked: (!fleet.asked.is_empty()).then(|| Asked {
+            host: platform.dns_name(service.name(), service.namespace()).trim_end_matches('.').to_owned(),
+            paths: fleet.asked.iter().cloned().collect(),
+        }),
         event_paths: event_paths(spec),
     }
 }
@@ -66,24 +72,20 @@ fn route(route: &api::Route, spec: &GoodGoServiceSpec, namespace: &str) -> Route
     }
 }
 
-/// Name of the call that closed routes ask. No call of a service can have it: names have no double hyphen.
-pub(super) const CLOSED: &str = "gateway--auth";
-
-/// Whether the gateway should authenticate. Nothing at the gateway does in this version, so nobody is let in.
-pub(crate) fn is_closed(auth: &api::Auth) -> bool {
-    auth.at == Some(AuthAt::Gateway)
+/// The question that the gateway asks about a route; the pod has its word for the answer.
+fn at_gateway(auth: &api::Auth) -> Option<&api::ForwardAuth> {
+    auth.forward.as_ref().filter(|_| auth.at == Some(AuthAt::Gateway))
 }
 
-/// What the pod asks for. A closed route asks a call that leads nowhere; left out, its path would fall to the next wider
-/// route, which may be open to everybody.
 fn auth(auth: &api::Auth, spec: &GoodGoServiceSpec, namespace: &str) -> RouteAuth {
-    if is_closed(auth) {
-        let nobody = ForwardAuth { call: CLOSED.to_owned(), path: "/".to_owned(), headers: Vec::new() };
-        return RouteAuth { forward: Some(nobody), ..RouteAuth::default() };
+    if let Some(forward) = at_gateway(auth) {
+        let headers = forward.headers.iter().map(|header| header.0.clone()).collect();
+        return RouteAuth { gateway: Some(GatewayAuth { headers }), ..RouteAuth::default() };
     }
     let api::Auth { forward, jwt, none, at: _ } = auth;
     RouteAuth {
         none: none.is_some(),
+        gateway: None,
         jwt: jwt.as_ref().map(|jwt| Jwt {
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
@@ -117,14 +119,9 @@ pub(crate) fn call_to(
 /// Names of the calls by which the pod has its routes authenticated.
 pub(super) fn asked_calls(spec: &GoodGoServiceSpec, namespace: &str) -> BTreeSet<String> {
     let routes = spec.gateway.iter().flat_map(|gateway| &gateway.routes);
-    let asked = routes.filter(|route| !is_closed(&route.auth));
+    let asked = routes.filter(|route| at_gateway(&route.auth).is_none());
     let forwards = asked.filter_map(|route| route.auth.forward.as_ref());
     forwards.filter_map(|forward| call_to(forward, spec, namespace)).collect()
-}
-
-/// Whether one of the routes is closed.
-pub(super) fn has_closed(spec: &GoodGoServiceSpec) -> bool {
-    spec.gateway.iter().flat_map(|gateway| &gateway.routes).any(|route| is_closed(&route.auth))
 }
 
 /// Paths that the runtime alone may deliver events to.

@@ -25,12 +25,29 @@ pub struct Route {
     /// Outermost first, all of the same namespace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) middlewares: Vec<MiddlewareRef>,
-    pub(crate) services: Vec<RouteService>,
+    pub(crate) services: Vec<Backend>,
 }
 
 /// A Middleware of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MiddlewareRef {
+    pub(crate) name: String,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Backend {
+    /// The pods of a Service.
+    Pods(RouteService),
+    /// Pods of several, by their shares.
+    Shared(SharedService),
+}
+
+/// A TraefikService of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SharedService {
+    pub(crate) kind: &'static str,
     pub(crate) name: String,
 }
 

@@ -11,6 +11,8 @@ pub enum MiddlewareSpec {
     IpAllowList(IpAllowList),
     /// Response headers, and what browsers may do from other origins.
     Headers(Headers),
+    /// Whether the request is let through is asked of a service.
+    ForwardAuth(ForwardAuth),
     /// Requests of one client in a period.
     RateLimit(RateLimit),
     /// Requests of one client under way.
@@ -40,10 +42,13 @@ pub struct IpAllowList {
     pub(crate) reject_status_code: Option<u16>,
 }
 
-/// Response headers.
+/// Headers of requests and responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Headers {
+    /// Set whatever the client says; removed where empty.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) custom_request_headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) custom_response_headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -59,6 +64,18 @@ pub struct Headers {
     pub(crate) access_control_max_age: Option<i64>,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) add_vary_header: bool,
+}
+
+/// Asks for every request; anything but 2xx is the client's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardAuth {
+    pub(crate) address: String,
+    /// Of the answer, for the pods; what the client says in them goes away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) auth_response_headers: Vec<String>,
+    /// In bytes: a refusal is a sentence.
+    pub(crate) max_response_body_size: i64,
 }
 
 /// A token bucket for each source.

@@ -6,15 +6,19 @@ mod ingress_route;
 mod middleware;
 mod rule;
 mod servers_transport;
+mod traefik_service;
 
 pub use certificate::{CertificateSpec, IssuerRef};
-pub use ingress_route::{Cookie, IngressRouteSpec, MiddlewareRef, Route, RouteService, Sticky, Tls};
+pub use ingress_route::{
+    Backend, Cookie, IngressRouteSpec, MiddlewareRef, Route, RouteService, SharedService, Sticky, Tls,
+};
 pub use middleware::{
-    Buffering, CircuitBreaker, Compress, Headers, InFlightReq, IpAllowList, IpStrategy, MiddlewareSpec,
-    RateLimit, Redirect, RedirectRegex, Redis, Retry, SourceCriterion, StripPrefix,
+    Buffering, CircuitBreaker, Compress, ForwardAuth, Headers, InFlightReq, IpAllowList, IpStrategy,
+    MiddlewareSpec, RateLimit, Redirect, RedirectRegex, Redis, Retry, SourceCriterion, StripPrefix,
 };
 pub use rule::Rule;
 pub use servers_transport::{ForwardingTimeouts, ServersTransportSpec};
+pub use traefik_service::{TraefikServiceSpec, Weighted, WeightedService};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
@@ -46,6 +50,8 @@ pub type IngressRoute = Object<IngressRouteSpec>;
 pub type Middleware = Object<MiddlewareSpec>;
 /// How Traefik connects to pods.
 pub type ServersTransport = Object<ServersTransportSpec>;
+/// How requests are shared out.
+pub type TraefikService = Object<TraefikServiceSpec>;
 /// A certificate that cert-manager makes.
 pub type Certificate = Object<CertificateSpec>;
 
@@ -64,6 +70,12 @@ impl Middleware {
 impl ServersTransport {
     pub(crate) fn new(metadata: ObjectMeta, spec: ServersTransportSpec) -> Self {
         traefik("ServersTransport", metadata, spec)
+    }
+}
+
+impl TraefikService {
+    pub(crate) fn new(metadata: ObjectMeta, spec: TraefikServiceSpec) -> Self {
+        traefik("TraefikService", metadata, spec)
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Rule {
     PathPrefix(String),
     /// The method.
     Method(&'static str),
+    /// A header with this value.
+    Header(String, String),
     /// All of them. Never empty.
     All(Vec<Self>),
     /// One of them. Never empty.
@@ -84,6 +86,7 @@ impl fmt::Display for Rule {
             Self::Path(path) => return write!(f, "Path({})", Literal(path)),
             Self::PathPrefix(path) => return write!(f, "PathPrefix({})", Literal(path)),
             Self::Method(method) => return write!(f, "Method({})", Literal(method)),
+            Self::Header(name, value) => return write!(f, "Header({}, {})", Literal(name), Literal(value)),
             Self::All(rules) => (rules, " && "),
             Self::Any(rules) => (rules, " || "),
         };

@@ -12,6 +12,7 @@ mod runtime;
 mod violation;
 mod workload;
 
+use crate::labels;
 use crate::names::Names;
 use crate::platform::PlatformConfig;
 use goodgo_api::types::{CallName, Duration, ServiceName};
@@ -37,6 +38,7 @@ pub struct ValidatedService {
     names: Names,
     spec: GoodGoServiceSpec,
     parsed: Parsed,
+    track: &'static str,
 }
 
 /// What the spec's texts mean.
@@ -96,6 +98,7 @@ impl ValidatedService {
             uid: service.metadata.uid.clone(),
             spec: spec.clone(),
             parsed,
+            track: labels::STABLE,
         })
     }
 
@@ -138,6 +141,35 @@ impl ValidatedService {
     /// What the spec's texts mean.
     pub(crate) const fn parsed(&self) -> &Parsed {
         &self.parsed
+    }
+
+    /// Which version its pods are: [`labels::STABLE`], or [`labels::CANARY`] for what [`Self::canary`] made.
+    pub(crate) const fn track(&self) -> &'static str {
+        self.track
+    }
+
+    /// The canary: the same service with another image and as much of its pods as it gets of the requests, under names
+    /// of its own. What the tracks share (identity, policy, configuration) is rendered for the service alone.
+    pub(crate) fn canary(&self, platform: &PlatformConfig) -> Option<Self> {
+        let canary = self.spec.canary.as_ref()?;
+        let share = |pods: i32| {
+            let share = (i64::from(pods) * i64::from(canary.weight.0)).div_euclid(100);
+            let rest = (i64::from(pods) * i64::from(canary.weight.0)).rem_euclid(100);
+            i32::try_from(share + i64::from(rest > 0)).unwrap_or(i32::MAX).max(1)
+        };
+        let mut copy = Self { track: labels::CANARY, ..self.clone() };
+        copy.spec.image = canary.image.clone();
+        match &mut copy.spec.scaling {
+            Some(scaling) => {
+                scaling.min = Some(share(platform.min_replicas(scaling)));
+                scaling.max = share(scaling.max);
+            }
+            None => copy.spec.replicas = Some(share(platform.replicas(&self.spec))),
+        }
+        copy.names.service = self.names.canary.clone();
+        copy.names.deployment = self.names.canary.clone();
+        copy.names.horizontal_pod_autoscaler = self.names.canary_autoscaler.clone();
+        Some(copy)
     }
 
     /// Whether the communication runtime answers on the service's port; never for TCP.

@@ -2,7 +2,7 @@
 
 use goodgo_api::GoodGoService;
 use goodgo_fleet::{Declaration, Fleet, FleetView, ServiceKey};
-use goodgo_render::{Children, PlatformConfig, ValidatedService, not_active, render};
+use goodgo_render::{Children, Observed, PlatformConfig, ValidatedService, not_active, render};
 use goodgo_runtime_config::Issuer;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -33,7 +33,8 @@ impl Case {
 
     /// Its children.
     pub(crate) fn children(&self) -> Children {
-        render(&self.validated(), &self.view(), &self.platform, &issuers()).unwrap()
+        let observed = Observed { canary_available: true };
+        render(&self.validated(), &self.view(), &self.platform, &issuers(), observed).unwrap()
     }
 
     /// The children as one YAML file; what is not in an object stands in comments before them.

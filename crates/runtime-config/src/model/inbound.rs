@@ -21,6 +21,9 @@ pub struct Inbound {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub routes: Vec<Route>,
+    /// What the gateway itself asks: whether somebody may use another service's route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Paths to which the runtime itself delivers events; neither port serves them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
@@ -109,19 +112,46 @@ pub struct Route {
     pub content_types: Vec<String>,
 }
 
+/// What the gateway asks this service about requests to others (`auth.forward` with `at: Gateway`): these paths exactly,
+/// under the name that the service has in the cluster. No route leads there: a client's request carries another host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Asked {
+    /// The name, without a port.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// The paths.
+    #[schemars(length(min = 1, max = 256))]
+    pub paths: Vec<String>,
+}
+
 /// Who may use a route: exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteAuth {
-    /// Everybody, or whom the gateway has let through.
+    /// Everybody.
     #[serde(default)]
     pub none: bool,
+    /// Whom the gateway has let through and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayAuth>,
     /// Who has a signed token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
     /// Whom another service lets through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<ForwardAuth>,
+}
+
+/// The gateway decides, and marks what it let through by `x-goodgo-authenticated: gateway`, a header that it takes from
+/// every other request. Without the mark nobody is let in: a gateway that doesn't know yet that it should ask, doesn't.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct GatewayAuth {
+    /// Headers that it sets and the app gets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub headers: Vec<String>,
 }
 
 /// A signed token (RFC 7519) in `Authorization: Bearer`.

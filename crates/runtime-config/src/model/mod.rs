@@ -17,7 +17,9 @@ pub use self::call::{
 };
 pub use self::drain::{Drain, PreStop};
 pub use self::health::{AppProbe, AppProbes, Check, Health, KafkaCheck};
-pub use self::inbound::{Authentication, Caller, ForwardAuth, Inbound, Issuer, Jwt, Route, RouteAuth};
+pub use self::inbound::{
+    Asked, Authentication, Caller, ForwardAuth, GatewayAuth, Inbound, Issuer, Jwt, Route, RouteAuth,
+};
 pub use self::observability::{AppMetrics, Observability, Tracing};
 use crate::Error;
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Report, is_http_url, is_label, is_token};
-use crate::model::{Authentication, Call, Caller, ForwardAuth, Inbound, Issuer, Jwt, Route, RouteAuth};
+use crate::model::{
+    Asked, Authentication, Call, Caller, ForwardAuth, GatewayAuth, Inbound, Issuer, Jwt, Route, RouteAuth,
+};
 
 pub(super) fn check(inbound: &Inbound, calls: &BTreeMap<String, Call>, report: &mut Report) {
-    let Inbound { authentication, callers, routes, event_paths } = inbound;
+    let Inbound { authentication, callers, routes, asked, event_paths } = inbound;
     check_authentication(authentication, report);
     for (index, Caller { name, subject }) in callers.iter().enumerate() {
         if !name.split_once('/').is_some_and(|(namespace, name)| is_label(namespace) && is_label(name)) {
@@ -22,6 +24,14 @@ pub(super) fn check(inbound: &Inbound, calls: &BTreeMap<String, Call>, report: &
             report.add(&format!("inbound.routes[{index}].name"), "is taken by a route before it");
         }
         check_route(&format!("inbound.routes[{index}]"), route, calls, report);
+    }
+    if let Some(Asked { host, paths }) = asked {
+        if host.is_empty() || host.len() > 253 || host.contains(':') {
+            report.add("inbound.asked.host", "must be a name in the cluster, without a port");
+        }
+        for (index, path) in paths.iter().enumerate() {
+            report.path(&format!("inbound.asked.paths[{index}]"), path);
+        }
     }
     for (index, path) in event_paths.iter().enumerate() {
         report.path(&format!("inbound.eventPaths[{index}]"), path);
@@ -81,9 +91,13 @@ fn check_route(path: &str, route: &Route, calls: &BTreeMap<String, Call>, report
 }
 
 fn check_auth(path: &str, auth: &RouteAuth, calls: &BTreeMap<String, Call>, report: &mut Report) {
-    let RouteAuth { none, jwt, forward } = auth;
-    if usize::from(*none) + usize::from(jwt.is_some()) + usize::from(forward.is_some()) != 1 {
-        report.add(path, "set exactly one of none, jwt and forward");
+    let RouteAuth { none, gateway, jwt, forward } = auth;
+    let set = [*none, gateway.is_some(), jwt.is_some(), forward.is_some()];
+    if set.into_iter().filter(|set| *set).count() != 1 {
+        report.add(path, "set exactly one of none, gateway, jwt and forward");
+    }
+    if let Some(GatewayAuth { headers }) = gateway {
+        report.headers(&format!("{path}.gateway.headers"), headers);
     }
     if let Some(Jwt { issuer, audience, jwks, claims }) = jwt {
         for (field, value) in [("issuer", issuer), ("audience", audience)] {

@@ -18,6 +18,11 @@ pub(crate) const CALLED_WITH_KEY: HeaderValue = HeaderValue::from_static("key");
 /// `low`: work that is shed first.
 pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priority");
 
+/// `gateway`: what the gateway says of a request that it has let through itself.
+pub(crate) const AUTHENTICATED: HeaderName = HeaderName::from_static("x-goodgo-authenticated");
+/// Its value.
+pub(crate) const BY_GATEWAY: &[u8] = b"gateway";
+
 /// All of the platform's headers but the credentials begin with it, those of later versions too.
 const PREFIX: &[u8] = b"x-goodgo-";
 

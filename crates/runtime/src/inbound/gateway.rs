@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use http::header::HeaderName;
-use http::uri::{PathAndQuery, Uri};
+use http::header::{HOST, HeaderName};
+use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Request, Response};
 use hyper::body::Body as _;
 use tokio::time::Instant;
@@ -87,11 +87,15 @@ fn route(table: &Table, request: &mut Request<Body>) -> Result<Routed, Failure> 
     check_count(request.headers())?;
     let asked = request.uri().clone();
     let path = normal(asked.path()).map_err(Refusal::PathNotNormal)?;
-    let rule = match table.find(&path, request.method()) {
-        Ok(rule) => Arc::clone(rule),
-        Err(None) => return Err(Failure::RouteNotDeclared),
-        Err(Some(refusal)) => return Err(refusal.into()),
+    let rule = match table.asked(host(request), &path) {
+        Some(rule) => rule,
+        None => match table.find(&path, request.method()) {
+            Ok(rule) => rule,
+            Err(None) => return Err(Failure::RouteNotDeclared),
+            Err(Some(refusal)) => return Err(refusal.into()),
+        },
     };
+    let rule = Arc::clone(rule);
     let seen = match &rule.strip_prefix {
         None => &*path,
         Some((prefix, _)) => match below(&path, prefix) {
@@ -111,7 +115,11 @@ fn route(table: &Table, request: &mut Request<Body>) -> Result<Routed, Failure> 
         *request.uri_mut() = with_path(&asked, seen)?;
     }
     let headers = request.headers_mut();
+    let by_gateway = rule.let_through_by_gateway(headers)?;
     table.protected.strip(headers);
+    for (name, value) in by_gateway {
+        headers.append(name, value);
+    }
     headers.remove(FORWARDED_PREFIX);
     if let Some((_, prefix)) = &rule.strip_prefix {
         headers.insert(FORWARDED_PREFIX, prefix.clone());
@@ -141,13 +149,20 @@ async fn authenticate(
     parts: &Parts,
 ) -> Result<Option<Response<Body>>, Failure> {
     match &rule.auth {
-        Auth::None => Ok(None),
+        // The gateway's word was taken before its mark was removed.
+        Auth::None | Auth::Gateway(_) => Ok(None),
         Auth::Jwt(jwt) => {
             jwt.authenticate(request.headers_mut(), unix_now()).await?;
             Ok(None)
         }
         Auth::Forward(forward) => forward.authenticate(asked, request, parts).await,
     }
+}
+
+/// As the client named it, with a port or without.
+fn host(request: &Request<Body>) -> Option<&str> {
+    let authority = || request.uri().authority().map(Authority::as_str);
+    request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(authority)
 }
 
 fn with_path(uri: &Uri, path: &str) -> Result<Uri, Failure> {

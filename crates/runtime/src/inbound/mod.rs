@@ -68,7 +68,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Of `config`. What `previous` has learned (verified tokens, fetched keys) is kept where it is still true.
     pub(crate) fn new(config: &RuntimeConfig, previous: Option<&Self>, tls: &Tls) -> Self {
-        let Inbound { authentication, callers, routes, event_paths } = &config.inbound;
+        let Inbound { authentication, callers, routes, asked, event_paths } = &config.inbound;
         let closed = Arc::new(path::Closed::new(event_paths));
         let mut keys = HashMap::new();
         for jwt in routes.iter().filter_map(|route| route.auth.jwt.as_ref()) {
@@ -84,7 +84,13 @@ impl Rules {
                 Arc::clone(&closed),
                 previous.map(|rules| &rules.admission),
             ),
-            routes: route::Table::new(routes, closed, &keys, previous.map(|rules| &rules.routes)),
+            routes: route::Table::new(
+                routes,
+                asked.as_ref(),
+                closed,
+                &keys,
+                previous.map(|rules| &rules.routes),
+            ),
             keys,
         }
     }

@@ -51,6 +51,9 @@ pub(crate) enum Refusal {
     /// The service that decides does not answer.
     #[error("failed to ask {call} whether the user may use route {route}: {reason}")]
     AuthUnavailable { call: String, route: String, reason: String },
+    /// The gateway decides, and was not asked, or not yet.
+    #[error("failed to find the gateway's word that the user may use route {route}")]
+    NotAsked { route: String },
     /// The app took longer than the route allows.
     #[error("failed to get an answer from the app within the {} ms of route {route}", .limit.as_millis())]
     RouteTimeout { route: String, limit: Duration },
@@ -78,6 +81,7 @@ impl Refusal {
             Self::User(_) => "UserUnauthenticated",
             Self::KeysUnavailable { .. } => "KeysUnavailable",
             Self::AuthUnavailable { .. } => "AuthUnavailable",
+            Self::NotAsked { .. } => "GatewayNotAsked",
             Self::RouteTimeout { .. } => "RouteTimeout",
             Self::DeadlinePassed => "DeadlinePassed",
             Self::Overloaded => "Overloaded",
@@ -95,9 +99,10 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyHeaders { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::KeysUnavailable { .. } | Self::AuthUnavailable { .. } | Self::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::KeysUnavailable { .. }
+            | Self::AuthUnavailable { .. }
+            | Self::NotAsked { .. }
+            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::RouteTimeout { .. } | Self::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -119,6 +124,7 @@ impl Refusal {
             | Self::MediaType { .. }
             | Self::BodyTooLarge { .. }
             | Self::TooManyHeaders { .. }
+            | Self::NotAsked { .. }
             | Self::User(_) => "goodgo-runtime; error=http_request_denied",
         }
     }
@@ -131,6 +137,7 @@ impl Refusal {
             Self::Method { route, .. } | Self::MediaType { route } | Self::RouteTimeout { route, .. } => {
                 Some(format!("gateway.routes.{route}"))
             }
+            Self::NotAsked { route } => Some(format!("gateway.routes.{route}.auth")),
             Self::AuthUnavailable { route, .. } => Some(format!("gateway.routes.{route}.auth.forward")),
             Self::User(_) | Self::KeysUnavailable { .. } => Some("gateway.routes".to_owned()),
             Self::BodyTooLarge { policy, .. } => policy.map(str::to_owned),

@@ -6,7 +6,7 @@ use super::*;
 /// What a rule means: groups that hold when one of them holds, each when all of its parts hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Read {
-    Call(String, String),
+    Call(String, Vec<String>),
     All(Vec<Read>),
     Any(Vec<Read>),
 }
@@ -57,9 +57,15 @@ impl Reader<'_> {
         if name.is_empty() || !self.takes("(") {
             return None;
         }
-        self.spaces();
-        let argument = self.literal()?;
-        self.takes(")").then(|| Read::Call(String::from_utf8(name.to_vec()).unwrap(), argument))
+        let mut arguments = Vec::new();
+        loop {
+            self.spaces();
+            arguments.push(self.literal()?);
+            if !self.takes(",") {
+                break;
+            }
+        }
+        self.takes(")").then(|| Read::Call(String::from_utf8(name.to_vec()).unwrap(), arguments))
     }
 
     /// Go's string literals. Raw ones drop carriage returns, quoted ones hold no newline.
@@ -106,20 +112,21 @@ fn read(rule: &str) -> Option<Read> {
 
 /// What was meant, in the reader's words.
 fn meant(rule: &Rule) -> Read {
-    let call = |name: &str, text: &str| Read::Call(name.to_owned(), text.to_owned());
+    let call = |name: &str, text: &str| Read::Call(name.to_owned(), vec![text.to_owned()]);
     match rule {
         Rule::Host(host) => call("Host", host),
         Rule::Path(path) => call("Path", path),
         Rule::PathPrefix(path) => call("PathPrefix", path),
         Rule::Method(method) => call("Method", method),
+        Rule::Header(name, value) => Read::Call("Header".to_owned(), vec![name.clone(), value.clone()]),
         Rule::All(rules) => Read::All(rules.iter().map(meant).collect()),
         Rule::Any(rules) => Read::Any(rules.iter().map(meant).collect()),
     }
 }
 
-/// How many rules are tried: 10⁵, or what the environment says.
+/// How many rules are tried: 10⁶, or what the environment says.
 fn executions() -> u64 {
-    std::env::var("GOODGO_EXECUTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000)
+    std::env::var("GOODGO_EXECUTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
 }
 
 /// SplitMix64, from a fixed seed: a million rules take seconds, and a failure comes again.
@@ -191,6 +198,9 @@ fn every_rule_is_read_back_as_it_was_meant_whatever_the_texts_hold() {
         let methods = &methods[..random.below(4)];
         if !methods.is_empty() {
             rule = rule.and(Rule::methods(methods.iter().copied()));
+        }
+        if random.below(3) == 0 {
+            rule = rule.and(Rule::Header(random.text(), random.text()));
         }
         let text = rule.to_string();
         assert_eq!(read(&text), Some(meant(&rule)), "{text}");
