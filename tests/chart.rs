@@ -82,6 +82,7 @@ fn a_mistake_in_the_values_is_refused() {
         ("config.kafka.brokers.ports={kafka}", "got string, want integer"),
         ("runtime.image.pullPolicy=Always", "additional properties 'pullPolicy' not allowed"),
         ("replicas=none", "got string, want integer"),
+        ("admissionPolicy.enable=true", "additional properties 'enable' not allowed"),
     ] {
         let output = helm(&["--set", set]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -155,6 +156,38 @@ fn rights_are_bounded_to_the_watched_namespaces() {
             "{namespace}"
         );
     }
+}
+
+/// `tests/admission_policy.rs` shows on a real API server what it does.
+#[test]
+fn the_admission_policy_follows_the_configuration() {
+    const POLICY: &str = "\nkind: ValidatingAdmissionPolicy\n";
+    let policy = |args: &[&str]| {
+        let output = helm(args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let rendered = String::from_utf8(output.stdout).unwrap();
+        let found = rendered.split("\n---").find(|text| text.contains(POLICY)).map(str::to_owned);
+        let binding =
+            rendered.split("\n---").find(|text| text.contains("kind: ValidatingAdmissionPolicyBinding"));
+        assert_eq!(binding.is_some(), found.is_some(), "{args:?}");
+        found.map(|found| found + binding.unwrap())
+    };
+    assert_eq!(policy(&[]), None);
+    assert_eq!(policy(&["--values", &values("local")]), None);
+
+    let production = policy(&["--values", &values("production")]).unwrap();
+    assert!(production.contains("production needs TLS"), "{production}");
+    assert!(!production.contains("platform's domains"), "{production}");
+    assert!(!production.contains("namespaceSelector"), "{production}");
+    let staging = policy(&["--values", &values("staging")]).unwrap();
+    assert!(!staging.contains("production needs TLS"), "{staging}");
+    let issuer = ["--values", &values("production"), "--set", "config.gateway.defaultIssuer=letsencrypt"];
+    assert!(!policy(&issuer).unwrap().contains("production needs TLS"));
+
+    let set = r#"config.gateway.domains[0].domain=a"b,config.watchNamespaces={shop,billing}"#;
+    let bounded = policy(&["--set", "admissionPolicy.enabled=true", "--set", set]).unwrap();
+    assert!(bounded.contains(r#"expression: "[\"a\\\"b\"]""#), "{bounded}");
+    assert!(bounded.contains(r#"operator: In, values: ["shop","billing"]}"#), "{bounded}");
 }
 
 #[test]
