@@ -155,6 +155,14 @@ impl Cluster {
         Ok(kube::Client::try_from(self.plan.client_config().await?)?)
     }
 
+    /// Takes the network of the pod with this address away, as if its node were gone.
+    ///
+    /// # Errors
+    /// When there is no such pod.
+    pub fn cut_off(&self, ip: &str) -> Result<()> {
+        network::cut_off(&self.plan, ip)
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         status(&self.plan)

@@ -107,6 +107,18 @@ impl Https {
         self.send(request.with_context(|| format!("failed to read the path {path}"))?).await
     }
 
+    /// A connection by HTTP/1.1 for one request after the other.
+    ///
+    /// # Errors
+    /// As [`Https::connect`].
+    pub async fn http1(&self) -> Result<http1::SendRequest<Full<Bytes>>> {
+        let stream = self.connect(rustls::DEFAULT_VERSIONS, b"http/1.1").await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its end is the last answer's.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
     /// A connection by HTTP/2 for any number of requests.
     ///
     /// # Errors

@@ -80,6 +80,29 @@ pub fn build(dockerfile: &Path, options: &[&str], context: &Path, name: &str, ar
     fs::rename(&unfinished, archive).with_context(|| format!("failed to keep {}", archive.display()))
 }
 
+/// A program of this machine with the libraries that it loads, as an image of nothing else.
+///
+/// # Errors
+/// When it isn't there; what ldd, buildah or containerd said.
+pub fn of_program(plan: &Plan, program: &Path, name: &str) -> Result<()> {
+    let context = tempfile::tempdir().context("failed to make a folder for the image")?;
+    let libraries = run("ldd", &[&text(program)])?;
+    let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    for file in libraries.chain([program.to_owned()]) {
+        let inside = context.path().join("root").join(file.strip_prefix("/").unwrap_or(&file));
+        let folder = inside.parent().context("failed to find the file's folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+        fs::copy(&file, &inside).with_context(|| format!("failed to copy {}", file.display()))?;
+    }
+    let dockerfile = context.path().join("Dockerfile");
+    let entry = serde_json::json!([text(program)]);
+    let lines = format!("FROM scratch\nCOPY root /\nUSER 65532:65532\nENTRYPOINT {entry}\n");
+    fs::write(&dockerfile, lines).context("failed to write the image's recipe")?;
+    let archive = context.path().join("image.tar");
+    build(&dockerfile, &[], context.path(), &format!("docker.io/{name}"), &archive)?;
+    import(plan, &archive)
+}
+
 /// Imports an archive into the cluster, replacing the image of that name.
 ///
 /// # Errors

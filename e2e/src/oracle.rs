@@ -16,7 +16,7 @@ use std::io::Write;
 use std::time::Duration;
 
 /// Kinds of children that a service may have, in the order of the product's description.
-pub const CHILD_KINDS: [&str; 8] = [
+pub const CHILD_KINDS: [&str; 12] = [
     "ServiceAccount",
     "Deployment",
     "Service",
@@ -25,6 +25,10 @@ pub const CHILD_KINDS: [&str; 8] = [
     "NetworkPolicy",
     "Job",
     "ConfigMap",
+    "Middleware",
+    "ServersTransport",
+    "TraefikService",
+    "IngressRoute",
 ];
 
 /// How the API server calls a kind.
@@ -46,6 +50,10 @@ pub fn kind(name: &str) -> Result<ApiResource> {
         "NetworkPolicy" => ("networking.k8s.io", "v1", "networkpolicies"),
         "GoodGoService" => ("goodgo.io", "v1alpha1", "goodgoservices"),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+        "Middleware" => ("traefik.io", "v1alpha1", "middlewares"),
+        "ServersTransport" => ("traefik.io", "v1alpha1", "serverstransports"),
+        "TraefikService" => ("traefik.io", "v1alpha1", "traefikservices"),
+        "IngressRoute" => ("traefik.io", "v1alpha1", "ingressroutes"),
         "Lease" => ("coordination.k8s.io", "v1", "leases"),
         _ => return None.with_context(|| format!("failed to know the kind {name}: add it to the oracle")),
     };

@@ -22,6 +22,9 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 /// Variable that names the cluster.
 pub const VARIABLE: &str = "GOODGO_CLUSTER";
 
+/// Traefik's API, which tells what it serves, on the port of its probes.
+const TRAEFIKS_OWN_VIEW: &str = "gateway.arguments={--api=true,--api.insecure=true}";
+
 /// Pods that the tests of one process have at once: the machine may be small.
 const PODS: u32 = 14;
 static FREE_PODS: Semaphore = Semaphore::const_new(PODS as usize);
@@ -69,8 +72,19 @@ impl Platform {
     /// # Errors
     /// What helm said.
     pub fn install(&self) -> Result<()> {
-        product::install(&self.cluster, &self.images, &["config.environment=local", "replicas=1"])?;
+        self.install_with(&[])?;
         paths::write(&self.marker(), format!("{:?}", self.images))
+    }
+
+    /// The same with further values; whoever does that puts it back by [`Self::install`].
+    ///
+    /// # Errors
+    /// What helm said.
+    pub fn install_with(&self, values: &[&str]) -> Result<()> {
+        // Should the process end before it is put back, the next one does.
+        let _ = fs::remove_file(self.marker());
+        let common = ["config.environment=local", "replicas=1", TRAEFIKS_OWN_VIEW];
+        product::install(&self.cluster, &self.images, &[&common, values].concat())
     }
 
     fn install_unless_there(&self) -> Result<()> {

@@ -52,6 +52,18 @@ pub(super) fn make(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// Takes the link of the pod with this address down, as if its node were gone.
+pub(super) fn cut_off(plan: &Plan, ip: &str) -> Result<()> {
+    let neighbour = run("ip", &["-n", &plan.id, "neigh", "show", ip])?;
+    let mac = neighbour.split_whitespace().skip_while(|word| *word != "lladdr").nth(1);
+    let mac = mac.with_context(|| format!("failed to find the pod with the address {ip}: {neighbour}"))?;
+    let table = run("bridge", &["-n", &plan.id, "fdb", "show"])?;
+    let line = table.lines().find(|line| line.starts_with(mac) && line.contains(" dev veth"));
+    let link = line.and_then(|line| line.split_whitespace().skip_while(|word| *word != "dev").nth(1));
+    let link = link.with_context(|| format!("failed to find the link of {mac}:\n{table}"))?;
+    run("ip", &["-n", &plan.id, "link", "set", link, "down"]).map(drop)
+}
+
 /// Removes link (its routes go with it) and namespace, as far as they exist.
 pub(super) fn remove(plan: &Plan) -> Result<()> {
     let link = host_link(plan);

@@ -11,9 +11,12 @@ const BAR: Duration = Duration::from_secs(1);
 /// What no single repair may exceed even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A service that has every kind of child but a migration.
-fn spec() -> Value {
-    json!({"scaling": {"min": 2, "max": 3, "cpuPercent": 500}, "labels": {"team": "shop"}})
+/// A service that has every kind of child but a migration and a certificate.
+fn spec(shop: &Namespace) -> Value {
+    let route = json!({"name": "all", "path": "/", "auth": {"none": {}}, "retries": {"attempts": 2}});
+    json!({"scaling": {"min": 2, "max": 3, "cpuPercent": 500}, "labels": {"team": "shop"},
+        "gateway": {"hosts": [format!("{}.goodgo.example", shop.name)], "tls": {"secret": "none"}, "routes": [route]},
+        "canary": {"image": shop.platform.images.demo, "weight": 10}})
 }
 
 /// Kind, name after the service's, and an edit that changes what the operator set.
@@ -27,20 +30,48 @@ fn edits() -> Vec<(&'static str, &'static str, Value)> {
         ("HorizontalPodAutoscaler", "--hpa", json!({"spec": {"maxReplicas": 9}})),
         ("PodDisruptionBudget", "--pdb", json!({"spec": {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}})),
         ("Deployment", "", json!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": 2}}}})),
+        ("Deployment", "--canary", json!({"spec": {"minReadySeconds": 9}})),
+        ("Service", "--canary", json!({"spec": {"selector": {"goodgo.io/track": "stable"}}})),
+        ("HorizontalPodAutoscaler", "--canary-hpa", json!({"spec": {"maxReplicas": 9}})),
+        ("IngressRoute", "--routes", json!({"spec": {"entryPoints": ["web"]}})),
+        ("IngressRoute", "--redirect", json!({"spec": {"routes": []}})),
     ]
+}
+
+/// The same of kinds whose names end in a hash: an edit that nobody would have rendered.
+async fn hashed(shop: &Namespace) -> Result<Vec<(&'static str, String, Value)>> {
+    let edits = [
+        ("Middleware", json!({"spec": {"retry": {"attempts": 9}}})),
+        ("ServersTransport", json!({"spec": {"forwardingTimeouts": {"dialTimeout": "9s"}}})),
+        ("TraefikService", json!({"spec": {"weighted": {"services": []}}})),
+    ];
+    let mut found = Vec::new();
+    for (kind, edit) in edits {
+        let objects = shop.list(kind, "goodgo.io/service=web").await?;
+        let names = objects.iter().filter_map(|object| object["metadata"]["name"].as_str());
+        let wanted = |name: &&str| kind != "Middleware" || name.contains("retry");
+        found.push((kind, names.into_iter().find(wanted).context(kind)?.to_owned(), edit));
+    }
+    Ok(found)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_that_is_deleted_edited_or_unlabelled_comes_back_and_nothing_else_is_touched() -> Result<()> {
     let shop = Namespace::alone("healing").await?;
-    shop.service("web", spec()).await?;
+    shop.service("web", spec(&shop)).await?;
     shop.ready("web").await?;
     shop.settled("web", 2, &[]).await?;
+    goodgo_e2e::scenario::eventually("the canary takes requests", Duration::from_secs(60), || async {
+        let service = shop.get("GoodGoService", "web").await?;
+        ensure!(service["status"]["canary"]["ready"] == 1, "{}", service["status"]);
+        Ok(())
+    })
+    .await?;
 
     let mut times = Times::default();
     let mut missed = Vec::new();
-    for (kind, suffix, edit) in edits() {
-        let name = format!("web{suffix}");
+    let named = edits().into_iter().map(|(kind, suffix, edit)| (kind, format!("web{suffix}"), edit));
+    for (kind, name, edit) in named.chain(hashed(&shop).await?) {
         let unlabel = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
         for (what, patch) in [("edit", Some(&edit)), ("unlabel", Some(&unlabel)), ("delete", None)] {
             let taken =

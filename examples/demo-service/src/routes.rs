@@ -1,5 +1,6 @@
 //! The endpoints: those that every service has, and those of the service that is played.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -39,13 +40,17 @@ pub(crate) fn router(demo: Arc<Demo>) -> Router {
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/whoami", get(whoami))
+        .route("/headers", get(headers))
+        .route("/graphql", post(graphql))
         .route("/echo", post(echo))
         .route("/burn", get(burn))
         .route("/sick", get(fall_sick))
         .route("/ws", get(websocket::echo))
         .merge(grpc::routes());
     let own = match demo.service.as_str() {
-        "iam-service" => Router::new().route("/internal/permissions/{id}", get(permissions)),
+        "iam-service" => Router::new()
+            .route("/internal/permissions/{id}", get(permissions))
+            .route("/auth/verify", get(verify)),
         "user-service" => Router::new().route("/users/{id}", get(user)),
         "product-service" => Router::new().route("/products/{id}", get(product)),
         "order-service" => Router::new().route("/orders/{id}", get(order)),
@@ -74,6 +79,37 @@ async fn ready() -> Json<Value> {
 
 async fn whoami(State(demo): Shared) -> Json<Value> {
     Json(json!({ "service": demo.service, "pod": demo.pod }))
+}
+
+/// What came before the body, by lower-case name.
+async fn headers(headers: HeaderMap) -> Json<BTreeMap<String, Vec<String>>> {
+    let mut seen = BTreeMap::<_, Vec<_>>::new();
+    for (name, value) in &headers {
+        seen.entry(name.to_string())
+            .or_default()
+            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    }
+    Json(seen)
+}
+
+/// The one question of a schema that has no other: `{ whoami { service pod } }`.
+async fn graphql(State(demo): Shared, Json(request): Json<Value>) -> Json<Value> {
+    let query = request.get("query").and_then(Value::as_str).unwrap_or_default();
+    let words: Vec<_> = query.split_whitespace().collect();
+    Json(if words == ["{", "whoami", "{", "service", "pod", "}", "}"] {
+        json!({ "data": { "whoami": { "service": demo.service, "pod": demo.pod } } })
+    } else {
+        json!({ "errors": [{ "message": "ask { whoami { service pod } }" }] })
+    })
+}
+
+/// Who has any token is who it names; a real service would look at it.
+async fn verify(headers: HeaderMap) -> Response {
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match token.map(HeaderValue::from_str) {
+        Some(Ok(user)) => ([(HeaderName::from_static("x-user-id"), user)], "let through").into_response(),
+        _ => (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "who are you?").into_response(),
+    }
 }
 
 /// The same bytes back, streamed.

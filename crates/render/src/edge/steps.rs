@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 /// The header by which the gateway says that it has let a request through, and the word (see `GatewayAuth` of the
 /// runtime's configuration).
 const AUTHENTICATED: (&str, &str) = ("X-Goodgo-Authenticated", "gateway");
+/// What a runtime tells the app about its caller.
+const CALLER: &str = "X-Goodgo-Caller";
 
 /// Bytes of an auth service's answer that are passed on to a client that it refuses.
 const REFUSAL: i64 = 64 * 1024;
@@ -48,25 +50,25 @@ impl<'a> Edge<'a> {
         before
             .into_iter()
             .filter_map(named)
-            .chain(identity)
+            .chain([identity])
             .chain(after.into_iter().filter_map(named))
             .collect()
     }
 
     /// What a client says of who it is, or of having been asked, goes away on every route: on one without authentication
     /// too, for the app believes it on another. Routes that ask here then say so.
-    fn identity(&self, route: &'a Route) -> Option<Step> {
+    fn identity(&self, route: &'a Route) -> Step {
         let asking = self.gateway.routes.iter().filter_map(|route| self.asks(route));
         let names = asking.flat_map(|(_, forward)| &forward.headers);
         let mut headers: BTreeMap<_, _> = names.map(|name| (name.0.clone(), String::new())).collect();
         let (name, word) = AUTHENTICATED;
         let asks = self.asks(route).is_some();
-        if self.service.runtime_on_port() {
-            headers.insert(name.to_owned(), if asks { word } else { "" }.to_owned());
+        headers.insert(name.to_owned(), if asks { word } else { "" }.to_owned());
+        if !self.service.runtime_on_port() {
+            headers.insert(CALLER.to_owned(), String::new()); // which a runtime would remove
         }
         let spec = Headers { custom_request_headers: headers, ..Headers::default() };
-        let part = if asks { "asked" } else { "unasked" };
-        (spec != Headers::default()).then(|| self.step(part, MiddlewareSpec::Headers(spec)))
+        self.step(if asks { "asked" } else { "unasked" }, MiddlewareSpec::Headers(spec))
     }
 
     /// The service is asked at the port that leads to its runtime, which knows the path by the host.
