@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use goodgo_api::conditions::{ConditionStatus, ConditionType};
+use goodgo_api::conditions::{ConditionStatus, ConditionType, INVALID};
 use goodgo_api::status::{CallStatus, CanaryStatus, PartState, ReplicaStatus, Summary, TopicStatus};
 use goodgo_api::{GoodGoServiceStatus, Protocol};
 
@@ -48,7 +48,7 @@ pub fn status(facts: &Facts<'_>) -> GoodGoServiceStatus {
         Outcome::Suspended => return suspended(facts),
         Outcome::Invalid(violations) => {
             let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            conditions.set(ConditionType::Stalled, ConditionStatus::True, "Invalid", all.join("; "));
+            conditions.set(ConditionType::Stalled, ConditionStatus::True, INVALID, all.join("; "));
         }
         Outcome::Failed(error) => {
             conditions.set(

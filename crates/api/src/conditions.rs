@@ -129,6 +129,9 @@ pub struct Condition {
     pub last_transition_time: String,
 }
 
+/// Reason of Stalled while the spec can't be carried out as it is.
+pub const INVALID: &str = "Invalid";
+
 /// Value of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the names are Kubernetes'")]

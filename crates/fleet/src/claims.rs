@@ -4,6 +4,7 @@ use crate::declaration::Declaration;
 use crate::key::ServiceKey;
 use crate::reverse::Reverse;
 use goodgo_api::GoodGoService;
+use goodgo_api::conditions::{ConditionStatus, ConditionType, INVALID};
 use std::collections::BTreeSet;
 
 /// What a service can hold alone: a host with a path, such as `api.example.com/users`, or a host that it redirects.
@@ -19,7 +20,7 @@ pub fn claim(host: &str, path: &str) -> Claim {
 /// What a service declares at the gateway, and what it was told to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// Everything that it declares.
+    /// Everything that it declares; nothing while its spec is refused as it is, which takes no path from others.
     pub declared: BTreeSet<Claim>,
     /// What its status says that it holds.
     pub held: BTreeSet<Claim>,
@@ -40,7 +41,7 @@ impl Claims {
     }
 
     pub(crate) fn of(service: &GoodGoService) -> Self {
-        let gateway = service.spec.gateway.iter();
+        let gateway = service.spec.gateway.iter().filter(|_| !is_refused(service));
         let declared = gateway.flat_map(|gateway| {
             let hosts = gateway.hosts.iter();
             let paths = hosts.flat_map(|host| {
@@ -56,6 +57,17 @@ impl Claims {
             created: service.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
         }
     }
+}
+
+/// Whether the status says that this very spec can't be carried out.
+fn is_refused(service: &GoodGoService) -> bool {
+    let conditions = service.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| {
+        condition.type_ == ConditionType::Stalled.as_str()
+            && condition.status == ConditionStatus::True
+            && condition.reason == INVALID
+            && condition.observed_generation == service.metadata.generation
+    })
 }
 
 /// Who of `claimants` holds `claim`: who held it before, else who was made first, else the first by name. Nobody can take
@@ -113,5 +125,30 @@ mod tests {
         assert_eq!(claims.declared, BTreeSet::from(expected));
         assert_eq!(claims.held, BTreeSet::from(["a.b/me".to_owned()]));
         assert_eq!(claims.created, 1_796_032_800);
+    }
+
+    #[test]
+    fn a_spec_that_is_refused_takes_no_path_from_others_until_it_is_another_one() {
+        let of = |generation: i64, reason: &str| {
+            let service: GoodGoService = serde_json::from_value(json!({
+                "apiVersion": "goodgo.io/v1alpha1", "kind": "GoodGoService",
+                "metadata": {"name": "a", "namespace": "shop", "generation": generation},
+                "spec": {"image": "x:1", "gateway": {"hosts": ["a.b"], "routes": [
+                    {"name": "all", "path": "/", "auth": {"none": {}}},
+                ]}},
+                "status": {
+                    "conditions": [{"type": "Stalled", "status": "True", "reason": reason, "message": "no",
+                        "observedGeneration": 3, "lastTransitionTime": "2026-11-30T10:00:00Z"}],
+                    "routes": [{"name": "old", "claims": ["a.b/old"], "state": "Ok"}],
+                },
+            }))
+            .unwrap();
+            Claims::of(&service)
+        };
+        assert!(of(3, "Invalid").declared.is_empty());
+        assert_eq!(of(3, "Invalid").held, BTreeSet::from(["a.b/old".to_owned()]), "what stands stays");
+        for declares in [of(4, "Invalid"), of(3, "MigrationFailed")] {
+            assert_eq!(declares.declared, BTreeSet::from(["a.b/".to_owned()]));
+        }
     }
 }

@@ -141,13 +141,16 @@ fn what_is_before(facts: &Facts<'_>) -> String {
 
 fn what_is_missing(reason: &str, missing: &BTreeSet<ChildKind>) -> String {
     let kinds: Vec<&str> = missing.iter().map(|kind| kind.as_str()).collect();
-    let (who, instead) = match reason {
-        "CertManagerMissing" => ("cert-manager", "name a TLS secret"),
-        _ => ("Traefik v3 with its definitions", "take out spec.gateway"),
-    };
+    let kinds = kinds.join(", ");
+    if reason == "CertManagerMissing" {
+        return format!(
+            "the cluster doesn't have {kinds}, so the routes are served under the gateway's own certificate: install \
+             cert-manager, and theirs follows by itself, or name a TLS secret"
+        );
+    }
     format!(
-        "the cluster doesn't have {}: install {who}, and the routes follow by themselves, or {instead}",
-        kinds.join(", ")
+        "the cluster doesn't have {kinds}: install Traefik v3 with its definitions, and the routes follow by themselves, \
+         or take out spec.gateway"
     )
 }
 

@@ -63,8 +63,9 @@ impl<'a> Edge<'a> {
         let mut headers: BTreeMap<_, _> = names.map(|name| (name.0.clone(), String::new())).collect();
         let (name, word) = AUTHENTICATED;
         let asks = self.asks(route).is_some();
-        headers.insert(name.to_owned(), if asks { word } else { "" }.to_owned());
-        if !self.service.runtime_on_port() {
+        let in_pod = self.service.runtime_on_port();
+        headers.insert(name.to_owned(), if asks && in_pod { word } else { "" }.to_owned());
+        if !in_pod {
             headers.insert(CALLER.to_owned(), String::new()); // which a runtime would remove
         }
         let spec = Headers { custom_request_headers: headers, ..Headers::default() };
