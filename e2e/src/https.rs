@@ -75,6 +75,7 @@ impl Https {
         let tcp = TcpStream::connect(self.address)
             .await
             .with_context(|| format!("failed to connect to {}", self.address))?;
+        tcp.set_nodelay(true).context("failed to set TCP_NODELAY")?;
         TlsConnector::from(Arc::new(config))
             .connect(name, tcp)
             .await

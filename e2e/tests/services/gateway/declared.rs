@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use goodgo_e2e::https::Answer;
 use http_body_util::Full;
 use hyper::Request;
+use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -43,6 +44,13 @@ async fn what_is_declared_is_reached_and_nothing_else() -> Result<()> {
     assert_eq!(send("POST", "/echo", json.clone(), "{}".to_owned()).await?, 200);
     assert_eq!(send("POST", "/echo", vec![("content-type", "text/plain")], "{}".to_owned()).await?, 415);
     assert_eq!(send("POST", "/echo", json, "x".repeat(2_000)).await?, 413);
+    let mut request = site.request("GET", "/api/whoami", &[])?;
+    for number in 0..150 {
+        request
+            .headers_mut()
+            .insert(HeaderName::try_from(format!("x-more-{number}"))?, HeaderValue::from_static("1"));
+    }
+    assert_eq!(site.https.send(request).await?.status, 431);
     // The same paths in other words: an answer of the app would be 200.
     for target in [
         "/api%2fwhoami",
