@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use goodgo_api::GoodGoService;
-use goodgo_fleet::{CallState, Declaration, Fleet, ServiceKey, TopicState};
+use goodgo_fleet::{AskState, CallState, Declaration, Fleet, ServiceKey, TopicState};
 
 use crate::findings::{Finding, Severity};
 use crate::manifests::Manifest;
@@ -47,7 +47,7 @@ pub(crate) fn findings(services: &[Service]) -> Vec<Finding> {
     for service in services {
         calls(service, &fleet, &given, &mut findings);
         topics(service, &fleet, &mut findings);
-        routes(service, &fleet, &mut findings);
+        routes(service, &fleet, &given, &mut findings);
         cycle(service, &fleet, &mut findings);
     }
     findings
@@ -92,8 +92,16 @@ fn topics(service: &Service, fleet: &Fleet, findings: &mut Vec<Finding>) {
     }
 }
 
-fn routes(service: &Service, fleet: &Fleet, findings: &mut Vec<Finding>) {
-    for (claim, holder) in fleet.view(&service.key).lost {
+fn routes(service: &Service, fleet: &Fleet, given: &BTreeSet<&str>, findings: &mut Vec<Finding>) {
+    let view = fleet.view(&service.key);
+    for (asked, state) in &view.asks {
+        let Some(message) = state.message(&service.key, asked) else { continue };
+        let elsewhere = *state == AskState::Missing && !given.contains(asked.namespace.as_str());
+        let severity = if elsewhere { Severity::Warning } else { Severity::Error };
+        let message = format!("routes that ask {asked} are closed: {message}");
+        findings.push(Finding::new(&service.manifest, severity, "spec.gateway.routes", message));
+    }
+    for (claim, holder) in view.lost {
         let message =
             format!("{claim} is claimed by {holder} too, which comes first: take it out of one of them");
         findings.push(Finding::new(&service.manifest, Severity::Error, "spec.gateway.routes", message));

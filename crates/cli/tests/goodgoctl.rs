@@ -141,6 +141,14 @@ fn services_are_checked_against_each_other() {
                 "  calls:\n  - service: b\n  events:\n    subscribes:\n    - topic: order.placed\n",
             ),
         ),
+        (
+            "d.yaml",
+            &service(
+                "d",
+                "  gateway:\n    hosts: [api.example.com]\n    tls: {secret: cert}\n    routes:\n    - name: me\n      path: /me\n      \
+                 auth: {at: Gateway, forward: {service: nobody, path: /verify}}\n",
+            ),
+        ),
     ]);
     let (code, found) = findings(folder.path());
     assert_eq!(code, 1);
@@ -155,6 +163,7 @@ fn services_are_checked_against_each_other() {
         ("default/b does not accept a: add {service: a}", "spec.calls[0]", 8, "error"),
         ("default/b → default/c → default/b", "spec.calls", 11, "warning"),
         ("nobody publishes to order.placed", "spec.events.subscribes[0]", 11, "error"),
+        ("routes that ask default/nobody are closed: there is no", "spec.gateway.routes", 11, "error"),
     ] {
         let finding = said(sentence);
         assert_eq!((&*finding.path, finding.line, &*finding.severity), (path, line, severity), "{sentence}");

@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 pub(crate) struct Edge {
     pub(crate) from: String,
     pub(crate) to: String,
-    /// What goes along it: `calls`, `publishes`, `delivers`, `routes`.
+    /// What goes along it: `calls`, `publishes`, `delivers`, `routes`, `asks`.
     pub(crate) what: &'static str,
     /// Why it does not work; nothing when it does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,11 +115,19 @@ impl Graph {
             if object.spec.gateway.is_some() {
                 let gateway = graph.node(Kind::Gateway, "gateway");
                 graph.edge(&gateway, &own, "routes", lost(&view.lost));
+                for (asked, state) in &view.asks {
+                    let there = fleet.get(asked).is_some();
+                    let kind = if there { Kind::Service } else { Kind::Missing };
+                    let asked_node = graph.node(kind, &asked.to_string());
+                    graph.edge(&gateway, &asked_node, "asks", state.message(key, asked));
+                }
             }
         }
         graph.nodes.sort();
         graph.nodes.dedup();
         graph.edges.sort();
+        // One that is asked for several services.
+        graph.edges.dedup();
         graph
     }
 
