@@ -59,17 +59,42 @@ pub async fn apply(
         step(&children.workload, &mut applied, service, context).await?;
     }
     if applied.lets_routes() {
-        if applied.made_what_routes_name
-            && children.routes.iter().any(|route| context.children.get(&route.key).is_some())
-        {
-            sleep(NOTICED).await;
-        }
-        step(&children.routes, &mut applied, service, context).await?;
+        open(&children, &mut applied, service, context).await?;
     } else {
         let kinds = children.routes.iter().map(|manifest| manifest.key.kind);
         applied.missing.extend(kinds.filter(|kind| !context.kinds.are_served(*kind)));
     }
     Ok(children.with(applied))
+}
+
+/// Routes, and where the gateway finds the pods. With the runtime the pods authenticate, without it the gateway does: so the
+/// pods are shown to the gateway before its routes ask less, and after they ask more. Should one not come about, the other
+/// stays as it was, and requests are refused on one side.
+async fn open(
+    children: &Children<Prepared>,
+    applied: &mut Applied,
+    service: &Service,
+    context: &Context,
+) -> Result<(), Error> {
+    let is_there = |manifest: &Manifest| context.children.get(&manifest.key).is_some();
+    if applied.made_what_routes_name && children.routes.iter().any(is_there) {
+        sleep(NOTICED).await;
+    }
+    // What isn't there is named by no route yet.
+    let pods_first = children.in_pod || !children.gateway.iter().all(is_there);
+    let (first, then) = if pods_first {
+        (&children.gateway, &children.routes)
+    } else {
+        (&children.routes, &children.gateway)
+    };
+    step(first, applied, service, context).await?;
+    if applied.lets_routes() {
+        if applied.made_what_routes_name || applied.rerouted || applied.moved_pods {
+            sleep(NOTICED).await;
+        }
+        step(then, applied, service, context).await?;
+    }
+    Ok(())
 }
 
 /// Settles every child of a step; fails with the first refusal when all were tried, or at once without an answer.
@@ -266,7 +291,9 @@ impl Applied {
         let Settled::Live(child) = settled else { return };
         let named = matches!(kind, Middleware | ServersTransport | TraefikService);
         self.made_what_routes_name |= named && before.is_none();
-        self.rerouted |= matches!(kind, IngressRoute | TraefikService) && before != Some(child.owned);
+        let changed = before != Some(child.owned);
+        self.rerouted |= matches!(kind, IngressRoute | TraefikService) && changed;
+        self.moved_pods |= kind == ChildKind::Service && before.is_some() && changed;
     }
 
     fn record(&mut self, key: &ChildKey, settled: Settled, context: &Context) {

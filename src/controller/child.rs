@@ -181,6 +181,13 @@ impl Rollout {
         }
     }
 
+    /// How many of the pods that there should be take requests, in percent; one of a thousand is something.
+    #[must_use]
+    pub fn available_percent(&self) -> u8 {
+        let (available, desired) = (i64::from(self.available), i64::from(self.desired.max(1)));
+        u8::try_from((available * 100 + desired - 1).div_euclid(desired).clamp(0, 100)).unwrap_or(0)
+    }
+
     /// Whether the controller has seen the current spec and every pod is of the current template and available.
     #[must_use]
     pub fn is_complete(&self) -> bool {

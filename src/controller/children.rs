@@ -36,6 +36,10 @@ pub struct Children<State> {
     pub migration: Option<Manifest>,
     /// Deployment, autoscaler, disruption budget; then what the gateway's routes name.
     pub workload: Vec<Manifest>,
+    /// The Services by which the gateway finds the pods.
+    pub gateway: Vec<Manifest>,
+    /// Whether the pods decide over what comes through it: see [`super::apply`].
+    pub in_pod: bool,
     /// The gateway's routes, once everything that they name is there.
     pub routes: Vec<Manifest>,
     /// Address from outside, when the routes are served.
@@ -69,6 +73,8 @@ pub struct Applied {
     pub held_back: bool,
     /// Whether something that routes name was not there before.
     pub made_what_routes_name: bool,
+    /// Whether a Service leads elsewhere than before.
+    pub moved_pods: bool,
     /// Whether requests go another way than before.
     pub rerouted: bool,
 }
@@ -122,6 +128,8 @@ impl Children<Prepared> {
             config_map,
             service,
             headless_service,
+            gateway_service,
+            in_pod,
             migration_job,
             deployment,
             horizontal_pod_autoscaler,
@@ -143,14 +151,17 @@ impl Children<Prepared> {
             manifest(ChildKind::ConfigMap, config_map)?,
             manifest(ChildKind::Service, service)?,
             manifest(ChildKind::Service, headless_service)?,
-            manifest(ChildKind::Service, canary.service)?,
+        ];
+        let gateway = [
+            manifest(ChildKind::Service, gateway_service)?,
+            manifest(ChildKind::Service, canary.gateway_service)?,
         ];
         let mut workload = vec![
             starting_with(initial_replicas, manifest(ChildKind::Deployment, deployment)?),
-            starting_with(canary.initial_replicas, manifest(ChildKind::Deployment, canary.deployment)?),
             manifest(ChildKind::HorizontalPodAutoscaler, horizontal_pod_autoscaler)?,
-            manifest(ChildKind::HorizontalPodAutoscaler, canary.horizontal_pod_autoscaler)?,
             manifest(ChildKind::PodDisruptionBudget, pod_disruption_budget)?,
+            starting_with(canary.initial_replicas, manifest(ChildKind::Deployment, canary.deployment)?),
+            manifest(ChildKind::HorizontalPodAutoscaler, canary.horizontal_pod_autoscaler)?,
             manifest(ChildKind::Certificate, certificate)?,
         ];
         workload.extend(manifests(ChildKind::Middleware, middlewares)?);
@@ -160,6 +171,8 @@ impl Children<Prepared> {
             foundation: foundation.into_iter().flatten().collect(),
             migration: manifest(ChildKind::Job, migration_job)?,
             workload: workload.into_iter().flatten().collect(),
+            gateway: gateway.into_iter().flatten().collect(),
+            in_pod,
             routes: manifests(ChildKind::IngressRoute, ingress_routes)?.into_iter().flatten().collect(),
             url,
             config_revision,
@@ -172,14 +185,31 @@ impl<State> Children<State> {
     /// Whether the service should own the object at `key`.
     #[must_use]
     pub fn wants(&self, key: &ChildKey) -> bool {
-        let Self { foundation, migration, workload, routes, url: _, config_revision: _, state: _ } = self;
-        foundation.iter().chain(migration).chain(workload).chain(routes).any(|manifest| manifest.key == *key)
+        let Self {
+            foundation,
+            migration,
+            workload,
+            gateway,
+            in_pod: _,
+            routes,
+            url: _,
+            config_revision: _,
+            state: _,
+        } = self;
+        foundation
+            .iter()
+            .chain(migration)
+            .chain(workload)
+            .chain(gateway)
+            .chain(routes)
+            .any(|manifest| manifest.key == *key)
     }
 
     /// The same children, in another state.
     pub fn with<Next>(self, state: Next) -> Children<Next> {
-        let Self { foundation, migration, workload, routes, url, config_revision, state: _ } = self;
-        Children { foundation, migration, workload, routes, url, config_revision, state }
+        let Self { foundation, migration, workload, gateway, in_pod, routes, url, config_revision, state: _ } =
+            self;
+        Children { foundation, migration, workload, gateway, in_pod, routes, url, config_revision, state }
     }
 }
 

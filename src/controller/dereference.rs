@@ -41,7 +41,7 @@ pub fn dereference(object: Arc<GoodGoService>, context: &Context) -> Result<Inpu
     let view = context.fleet().view(&key);
     let service = Service { key, uid, generation };
     let canary = report::canary(&service, context);
-    let observed = Observed { canary_available: canary.is_some_and(|rollout| rollout.available > 0) };
+    let observed = Observed { canary_available: canary.map_or(0, |rollout| rollout.available_percent()) };
     let (platform, issuers) = (context.platform.load_full(), context.issuers.current());
     Ok(Input { object, service, view, observed, platform, issuers })
 }

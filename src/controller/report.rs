@@ -147,6 +147,8 @@ mod tests {
                 foundation: vec![],
                 migration: None,
                 workload: vec![],
+                gateway: vec![],
+                in_pod: true,
                 routes: vec![],
                 url: None,
                 config_revision: None,

@@ -127,8 +127,10 @@ fn endpoint(input: &Input) -> String {
 /// What the canary gets now, which is nothing before it has a pod that takes requests.
 fn canary(facts: &Facts<'_>) -> Option<CanaryStatus> {
     let canary = facts.input.object.spec.canary.as_ref()?;
-    let Rollout { desired, available, .. } = facts.canary.cloned().unwrap_or_default();
-    Some(CanaryStatus { weight: if available > 0 { canary.weight.0 } else { 0 }, desired, ready: available })
+    let rollout = facts.canary.cloned().unwrap_or_default();
+    let weight = (u32::from(canary.weight.0) * u32::from(rollout.available_percent())).div_ceil(100);
+    let weight = u8::try_from(weight).unwrap_or(100);
+    Some(CanaryStatus { weight, desired: rollout.desired, ready: rollout.available })
 }
 
 fn replicas(rollout: &Rollout) -> ReplicaStatus {

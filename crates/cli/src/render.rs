@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &args::Render) -> Result<Outcome> {
         let service = ValidatedService::new(object, &platform)
             .map_err(|_| anyhow!("{key} was accepted and is refused now"))?;
         // As it is once all is well.
-        let observed = Observed { canary_available: true };
+        let observed = Observed { canary_available: 100 };
         // The keys of the cluster's issuers are known inside of it alone; they stand in the runtime's configuration.
         let children = render(&service, &fleet.view(key), &platform, &[], observed)?;
         objects.extend(children.objects()?.into_iter().map(|child| child.object));

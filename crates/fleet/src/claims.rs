@@ -70,6 +70,66 @@ fn is_refused(service: &GoodGoService) -> bool {
     })
 }
 
+/// The host of a claim, and whether it is the host alone, redirected as a whole.
+pub(crate) fn host_of(claim: &str) -> (&str, bool) {
+    claim.split_once('/').map_or((claim, true), |(host, _)| (host, false))
+}
+
+impl Claims {
+    /// Hosts of which the service declares or holds a path.
+    pub(crate) fn hosts(&self) -> BTreeSet<&str> {
+        let hosts = self.all().map(|claim| host_of(claim)).filter(|(_, whole)| !whole);
+        hosts.map(|(host, _)| host).collect()
+    }
+
+    fn holds_path_of(&self, host: &str) -> bool {
+        self.held.iter().map(|claim| host_of(claim)).any(|(held, whole)| held == host && !whole)
+    }
+
+    /// What the service does with the host as a whole: what it declares, or else what it still holds.
+    pub(crate) fn side(&self, host: &str) -> Option<Side> {
+        let of = |claims: &BTreeSet<Claim>| {
+            let mut sides = claims.iter().map(|claim| host_of(claim)).filter(|(other, _)| *other == host);
+            let serves = sides.clone().any(|(_, whole)| !whole);
+            sides.next().map(|_| if serves { Side::Serves } else { Side::Redirects })
+        };
+        of(&self.declared).or_else(|| of(&self.held))
+    }
+}
+
+/// A host is redirected as a whole, or paths of it are served: else a stranger could lead every path of it that nobody
+/// declares to himself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// It is redirected.
+    Redirects,
+    /// Paths of it are served.
+    Serves,
+}
+
+/// What is done with the host: what is done already, and else paths are served.
+pub(crate) fn winner(
+    host: &str,
+    redirecting: &[(&ServiceKey, &Declaration)],
+    serving: &[(&ServiceKey, &Declaration)],
+) -> Side {
+    let is_served = serving.iter().any(|(_, server)| server.claims.holds_path_of(host));
+    let is_redirected = || redirecting.iter().any(|(_, other)| other.claims.held.contains(host));
+    if serving.is_empty() || (!is_served && is_redirected()) { Side::Redirects } else { Side::Serves }
+}
+
+/// The one of those who serve paths of a host that is named to who would redirect it.
+pub(crate) fn server<'a>(
+    host: &str,
+    serving: impl Iterator<Item = (&'a ServiceKey, &'a Declaration)>,
+) -> Option<&'a ServiceKey> {
+    let rank = |(key, declaration): &(&'a ServiceKey, &'a Declaration)| {
+        let holds = declaration.claims.held.iter().any(|claim| host_of(claim).0 == host);
+        (!holds, declaration.claims.created, *key)
+    };
+    serving.min_by_key(rank).map(|(key, _)| key)
+}
+
 /// Who of `claimants` holds `claim`: who held it before, else who was made first, else the first by name. Nobody can take
 /// over what another holds, and the order in which services become known decides nothing.
 pub(crate) fn holder<'a>(
@@ -86,15 +146,19 @@ pub(crate) fn holder<'a>(
 /// Claim → services that declare or hold it.
 pub(crate) type Claimants = Reverse<Claim>;
 
-/// Moves `key` from its old claims to its new ones.
+/// Moves `key` from its old claims and hosts to its new ones.
 pub(crate) fn update(
     claimants: &mut Claimants,
+    hosts: &mut Reverse<String>,
     key: &ServiceKey,
     old: Option<&Declaration>,
     new: Option<&Declaration>,
 ) {
-    let [old, new] = [old, new].map(|side| side.into_iter().flat_map(|side| side.claims.all()).collect());
+    let sides = [old, new];
+    let [old, new] = sides.map(|side| side.into_iter().flat_map(|side| side.claims.all()).collect());
     claimants.change(key, &old, &new);
+    let [old, new] = sides.map(|side| side.map(|side| side.claims.hosts()).unwrap_or_default());
+    hosts.change(key, &old, &new);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The index: declarations by service, and who calls whom backwards.
 
 use crate::asks::{self, AskState};
-use crate::claims::{self, Claim, Claimants};
+use crate::claims::{self, Claim, Claimants, Side};
 use crate::consent::Refusal;
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
@@ -21,6 +21,8 @@ pub struct Fleet {
     topics: Topics,
     /// Who declares or holds what at the gateway.
     claimants: Claimants,
+    /// Host → services that declare or hold a path of it.
+    hosts: Reverse<String>,
 }
 
 impl Fleet {
@@ -66,7 +68,10 @@ impl Fleet {
         let callees = declaration.into_iter().flat_map(|declaration| declaration.calls.values());
         let claims = declaration.into_iter().flat_map(|declaration| declaration.claims.all());
         let asked = declaration.into_iter().flat_map(|declaration| declaration.asks.keys());
-        let rivals = claims.flat_map(|claim| self.claimants.of(claim));
+        let rivals = claims.flat_map(|claim| {
+            let (host, _) = claims::host_of(claim);
+            self.claimants.of(claim).chain(self.claimants.of(host)).chain(self.hosts.of(host))
+        });
         callers
             .chain(callees)
             .chain(self.askers.of(key))
@@ -164,10 +169,27 @@ impl Fleet {
         key: &'a ServiceKey,
         own: Option<&'a Declaration>,
     ) -> Option<&'a ServiceKey> {
-        let claimants = self.claimants.of(claim).filter(|other| *other != key);
-        let others = claimants.filter_map(|other| Some((other, self.services.get(other)?)));
-        let own = own.filter(|own| own.claims.has(claim)).map(|own| (key, own));
-        claims::holder(claim, others.chain(own))
+        let (host, whole) = claims::host_of(claim);
+        let names: BTreeSet<_> = self.hosts.of(host).chain(self.claimants.of(host)).collect();
+        let others = names.into_iter().filter(|other| *other != key);
+        let all = others.filter_map(|other| Some((other, self.services.get(other)?)));
+        let all = all.chain(own.map(|own| (key, own)));
+        let (redirecting, serving): (Vec<_>, Vec<_>) = all
+            .filter_map(|(other, declaration)| Some((declaration.claims.side(host)?, (other, declaration))))
+            .partition(|(side, _)| *side == Side::Redirects);
+        let [redirecting, serving] =
+            [redirecting, serving].map(|side| side.into_iter().map(|(_, member)| member).collect::<Vec<_>>());
+        let side = claims::winner(host, &redirecting, &serving);
+        match (side, whole) {
+            (Side::Redirects, _) => claims::holder(host, redirecting.into_iter()),
+            (Side::Serves, true) => claims::server(host, serving.into_iter()),
+            (Side::Serves, false) => {
+                let claimants = self.claimants.of(claim).filter(|other| *other != key);
+                let others = claimants.filter_map(|other| Some((other, self.services.get(other)?)));
+                let own = own.filter(|own| own.claims.has(claim)).map(|own| (key, own));
+                claims::holder(claim, others.chain(own))
+            }
+        }
     }
 
     fn call(&self, caller: &ServiceKey, calling: &Declaration, callee: &ServiceKey) -> CallState {
@@ -255,9 +277,21 @@ impl Fleet {
         new: Option<&Declaration>,
     ) -> BTreeSet<ServiceKey> {
         let sides = [old, new];
-        let claims: BTreeSet<&Claim> = sides.iter().flatten().flat_map(|side| side.claims.all()).collect();
+        let mut claims: BTreeSet<Claim> =
+            sides.iter().flatten().flat_map(|side| side.claims.all()).cloned().collect();
+        if old.map(|old| &old.claims) != new.map(|new| &new.claims) {
+            // A redirect of a whole host and the paths of it decide over each other.
+            let hosts: BTreeSet<String> =
+                claims.iter().map(|claim| claims::host_of(claim).0.to_owned()).collect();
+            for host in hosts {
+                let serving = self.hosts.of(&host).filter_map(|other| self.services.get(other));
+                let paths = serving.flat_map(|other| &other.claims.declared);
+                claims.extend(paths.filter(|claim| claims::host_of(claim).0 == host).cloned());
+                claims.insert(host);
+            }
+        }
         let moved =
-            claims.into_iter().filter(|claim| self.holder(claim, key, old) != self.holder(claim, key, new));
+            claims.iter().filter(|claim| self.holder(claim, key, old) != self.holder(claim, key, new));
         let rivals_of = |claim: &Claim| -> Vec<ServiceKey> {
             let rivals = self.claimants.of(claim);
             // Who holds what it declares no more sees nothing of it.
@@ -267,7 +301,7 @@ impl Fleet {
             rivals.filter(declares).cloned().collect()
         };
         let rivals = moved.flat_map(rivals_of).collect();
-        claims::update(&mut self.claimants, key, old, new);
+        claims::update(&mut self.claimants, &mut self.hosts, key, old, new);
         rivals
     }
 

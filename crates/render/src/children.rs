@@ -26,6 +26,11 @@ pub struct Children {
     pub config_map: Option<ConfigMap>,
     /// The address of the service.
     pub service: Option<Service>,
+    /// Where the gateway finds its pods.
+    pub gateway_service: Option<Service>,
+    /// Whether what comes through the gateway is decided in the pods: then [`Children::gateway_service`] goes before the
+    /// routes, and else after them.
+    pub in_pod: bool,
     /// The addresses of its pods.
     pub headless_service: Option<Service>,
     /// What must succeed before pods of the new template start: the Deployment is applied only after it.
@@ -61,8 +66,8 @@ pub struct Children {
 /// The children that a canary has for itself; identity, policy and configuration are the service's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Canary {
-    /// The address of its pods, for the gateway.
-    pub service: Option<Service>,
+    /// Where the gateway finds its pods.
+    pub gateway_service: Option<Service>,
     /// Its pods.
     pub deployment: Option<Deployment>,
     /// Automatic scaling, where the service has it.
@@ -228,6 +233,8 @@ impl Children {
             config_map,
             service,
             headless_service,
+            gateway_service,
+            in_pod: _,
             migration_job,
             deployment,
             horizontal_pod_autoscaler,
@@ -249,7 +256,8 @@ impl Children {
             child(ChildKind::ConfigMap, config_map.as_ref())?,
             child(ChildKind::Service, service.as_ref())?,
             child(ChildKind::Service, headless_service.as_ref())?,
-            child(ChildKind::Service, canary.service.as_ref())?,
+            child(ChildKind::Service, gateway_service.as_ref())?,
+            child(ChildKind::Service, canary.gateway_service.as_ref())?,
             child(ChildKind::Job, migration_job.as_ref())?,
             child(ChildKind::Deployment, deployment.as_ref())?,
             child(ChildKind::Deployment, canary.deployment.as_ref())?,

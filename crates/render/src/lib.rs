@@ -14,6 +14,7 @@ mod config_map;
 mod deployment;
 mod edge;
 mod error;
+mod gateway_service;
 mod hash;
 mod headless_service;
 mod horizontal_pod_autoscaler;

@@ -14,6 +14,11 @@ pub(crate) fn headless_service(name: &str) -> String {
     format!("{name}--headless")
 }
 
+/// Name of the Service by which the gateway finds the pods of the service `name`, also to ask it.
+pub(crate) fn gateway_service(name: &str) -> String {
+    format!("{name}--gateway")
+}
+
 /// Name of the canary's Deployment and Service of the service `name`.
 #[must_use]
 pub fn canary(name: &str) -> String {
@@ -48,6 +53,8 @@ pub struct Names {
     pub deployment: ChildName,
     /// The headless Service.
     pub headless_service: ChildName,
+    /// The Service that the gateway finds the pods by.
+    pub gateway_service: ChildName,
     /// The canary's Deployment and Service.
     pub canary: ChildName,
     /// The canary's HorizontalPodAutoscaler.
@@ -75,6 +82,7 @@ impl Names {
             service: ChildName(name.0.clone()),
             deployment: ChildName(name.0.clone()),
             headless_service: ChildName(headless_service(&name.0)),
+            gateway_service: ChildName(gateway_service(&name.0)),
             canary: ChildName(canary(&name.0)),
             canary_autoscaler: part("canary-hpa"),
             service_account: ChildName(own_service_account(&name.0)),

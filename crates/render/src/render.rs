@@ -4,6 +4,7 @@ use crate::certificate::certificate;
 use crate::config_map::config_map;
 use crate::deployment::{deployment, initial_replicas};
 use crate::edge::Edge;
+use crate::gateway_service::gateway_service;
 use crate::headless_service::headless_service;
 use crate::horizontal_pod_autoscaler::horizontal_pod_autoscaler;
 use crate::ingress_route::ingress_routes;
@@ -21,8 +22,8 @@ use goodgo_runtime_config::Issuer;
 /// What was seen of a service's pods and decides what is routed to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Whether the canary has a pod that takes requests; without one it gets none.
-    pub canary_available: bool,
+    /// How many of the canary's pods take requests, in percent of those that there should be: it gets so much of its share.
+    pub canary_available: u8,
 }
 
 /// The children of `service`. Pure: equal inputs give equal bytes. `issuers` are those whose tokens its runtime believes,
@@ -45,12 +46,14 @@ pub fn render(
         service_account: service_account(service),
         network_policy: network_policy(service, fleet, platform),
         config_map,
-        service: crate::service::service(service, fleet),
+        service: crate::service::service(service),
         headless_service: headless_service(service),
         migration_job: migration_job(service, fleet, platform, deployment.as_ref())?,
         deployment,
         horizontal_pod_autoscaler: horizontal_pod_autoscaler(service, platform),
         pod_disruption_budget: pod_disruption_budget(service, platform),
+        gateway_service: gateway_service(service, fleet),
+        in_pod: service.runtime_on_port(),
         canary: service.canary(platform).map(|canary| canary_children(&canary, fleet, platform)),
         certificate: certificate(edge),
         middlewares: middlewares(edge),
@@ -65,7 +68,7 @@ pub fn render(
 
 fn canary_children(canary: &ValidatedService, fleet: &FleetView, platform: &PlatformConfig) -> Canary {
     Canary {
-        service: crate::service::service(canary, fleet),
+        gateway_service: gateway_service(canary, fleet),
         deployment: deployment(canary, fleet, platform),
         horizontal_pod_autoscaler: horizontal_pod_autoscaler(canary, platform),
         initial_replicas: initial_replicas(canary, platform),

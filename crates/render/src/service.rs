@@ -1,49 +1,23 @@
 //! The address of the service. It leads to the named port `service`: the runtime's, or with the runtime off the app's, so
 //! that a switch of the runtime needs no change here and pods of both kinds are reached in the middle of it.
 
-use crate::ingress_route;
 use crate::labels;
 use crate::pod::protocol_name;
 use crate::validate::ValidatedService;
 use goodgo_api::Protocol;
-use goodgo_fleet::FleetView;
-use goodgo_runtime_config::ports as runtime_ports;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-pub(crate) fn service(service: &ValidatedService, fleet: &FleetView) -> Option<Service> {
+pub(crate) fn service(service: &ValidatedService) -> Option<Service> {
     Some(Service {
         metadata: labels::metadata(service, &service.names().service),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(labels::selector(service)),
-            ports: Some(ports_with_gateway(service, fleet)),
+            ports: Some(ports(service, port_name(service.spec().protocol))),
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    })
-}
-
-fn ports_with_gateway(service: &ValidatedService, fleet: &FleetView) -> Vec<ServicePort> {
-    let mut ports = ports(service, port_name(service.spec().protocol));
-    ports.extend(gateway_port(service, fleet));
-    ports
-}
-
-/// What the gateway finds the pods by: the runtime's port for it, or with the runtime off the app's. Its number is the
-/// runtime's in both cases, which no other port of a Service can have.
-fn gateway_port(service: &ValidatedService, fleet: &FleetView) -> Option<ServicePort> {
-    if service.spec().gateway.is_none() && fleet.asked.is_empty() {
-        return None;
-    }
-    let target = if service.runtime_on_port() { "gateway" } else { "service" };
-    Some(ServicePort {
-        name: Some(ingress_route::PORT.to_owned()),
-        port: i32::from(runtime_ports::GATEWAY),
-        target_port: Some(IntOrString::String(target.to_owned())),
-        protocol: Some("TCP".to_owned()),
-        app_protocol: app_protocol(service.spec().protocol).map(str::to_owned),
-        node_port: None,
     })
 }
 
@@ -81,7 +55,7 @@ pub(crate) const fn port_name(protocol: Protocol) -> &'static str {
 }
 
 /// What proxies read: an IANA name, or Kubernetes' own for HTTP/2 in the clear (KEP-3726). TCP has none.
-const fn app_protocol(protocol: Protocol) -> Option<&'static str> {
+pub(crate) const fn app_protocol(protocol: Protocol) -> Option<&'static str> {
     match protocol {
         Protocol::Http | Protocol::Graphql => Some("http"),
         Protocol::Grpc => Some("kubernetes.io/h2c"),

@@ -16,7 +16,7 @@ pub(crate) fn traefik_services(edge: Option<&Edge<'_>>) -> Vec<TraefikService> {
     for router in edge.routers().into_values().flatten() {
         let Backend::Shared(name) = &router.to else { continue };
         let names = edge.service.names();
-        let shares = [(&names.service, 100 - share), (&names.canary, share)].into_iter();
+        let shares = [(&names.gateway_service, 100 - share), (&names.canary, share)].into_iter();
         let services = shares
             .filter(|(_, weight)| *weight > 0)
             .map(|(service, weight)| WeightedService { service: edge.pods_of(service, &router), weight });

@@ -209,7 +209,7 @@ proptest! {
         let named: BTreeSet<_> = children(&first).into_iter().map(|child| (child.kind, child.name)).collect();
         let kinds: BTreeSet<_> = named.iter().map(|(kind, _)| *kind).collect();
         prop_assert_eq!(kinds, BTreeSet::from(ChildKind::ALL));
-        prop_assert_eq!(named.len(), 24, "both Services and the canary's, of the steps, transports and shares one each, and both IngressRoutes");
+        prop_assert_eq!(named.len(), 25, "the Services, those of gateway and canary's, of the steps, transports and shares one each, and both IngressRoutes");
         for child in children(&first) {
             prop_assert!(child.name.len() <= 63, "{}", child.name);
             prop_assert_eq!(&child.object["metadata"]["namespace"], namespace.as_str());

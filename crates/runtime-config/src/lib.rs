@@ -11,6 +11,8 @@ mod model;
 pub mod ports;
 mod validate;
 
+pub mod headers;
+
 pub use error::{Error, Violation};
 pub use model::*;
 pub use validate::{is_authority, is_http_url};

@@ -30,6 +30,7 @@ fn edits() -> Vec<(&'static str, &'static str, Value)> {
         ("HorizontalPodAutoscaler", "--hpa", json!({"spec": {"maxReplicas": 9}})),
         ("PodDisruptionBudget", "--pdb", json!({"spec": {"unhealthyPodEvictionPolicy": "IfHealthyBudget"}})),
         ("Deployment", "", json!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": 2}}}})),
+        ("Service", "--gateway", json!({"spec": {"selector": {"goodgo.io/track": "canary"}}})),
         ("Deployment", "--canary", json!({"spec": {"minReadySeconds": 9}})),
         ("Service", "--canary", json!({"spec": {"selector": {"goodgo.io/track": "stable"}}})),
         ("HorizontalPodAutoscaler", "--canary-hpa", json!({"spec": {"maxReplicas": 9}})),

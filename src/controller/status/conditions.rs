@@ -148,6 +148,12 @@ impl Conditions {
                  `kubectl describe pods -l goodgo.io/service={service},goodgo.io/track=canary`"
             );
             self.progressing("CanaryNotReady", message);
+        } else if let Some(rollout) = facts.canary.filter(|rollout| !rollout.is_complete()) {
+            let Rollout { desired, available, updated, .. } = rollout;
+            let message = format!(
+                "of the canary {updated} of {desired} pods are of its current template, and {available} take requests"
+            );
+            self.progressing("CanaryRollingOut", message);
         }
     }
 

@@ -39,6 +39,8 @@ fn applied(state: Applied) -> Outcome {
         foundation: vec![],
         migration: None,
         workload: vec![],
+        gateway: vec![],
+        in_pod: true,
         routes: vec![],
         url: Some("https://a.b".to_owned()),
         config_revision: None,

@@ -64,10 +64,12 @@ impl<'a> Edge<'a> {
         asked.then_some(Tls { secret_name })
     }
 
-    /// The canary's share of the requests in percent, nothing while no pod of it takes any; none without a canary.
+    /// The canary's share of the requests in percent, as much of it as it has pods that take any; none without a canary.
     pub(crate) fn canary_share(&self) -> Option<u8> {
         let canary = self.service.spec().canary.as_ref()?;
-        Some(if self.observed.canary_available { canary.weight.0.min(100) } else { 0 })
+        let available = u32::from(self.observed.canary_available.min(100));
+        let share = (u32::from(canary.weight.0.min(100)) * available).div_ceil(100);
+        Some(u8::try_from(share).unwrap_or(0))
     }
 
     /// The pods of one of the service's Services, as a router reaches them.

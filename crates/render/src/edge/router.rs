@@ -108,7 +108,7 @@ impl<'a> Edge<'a> {
         let own = plain.transport.is_some() || plain.sticky.is_some();
         let shared = if own { names.of_route(&route.name, "shares") } else { names.at_gateway("shares") };
         let header = canary.match_.as_ref().and_then(|matching| matching.header.as_ref());
-        let header = header.filter(|_| self.observed.canary_available);
+        let header = header.filter(|_| self.observed.canary_available > 0);
         let matching = header.map(|header| Router {
             rule: plain.rule.clone().and(Rule::Header(header.name.0.clone(), header.value.clone())),
             priority: priority + 2,
@@ -121,7 +121,7 @@ impl<'a> Edge<'a> {
     }
 
     fn router(&self, rule: Rule, priority: u32, steps: Vec<Step>) -> Router {
-        let to = Backend::Pods(self.service.names().service.clone());
+        let to = Backend::Pods(self.service.names().gateway_service.clone());
         Router { rule, priority, steps, transport: None, sticky: None, to }
     }
 

@@ -1,6 +1,7 @@
 //! What Traefik does with a request of a route before a pod gets it, and with the answer.
 
 use super::{Edge, Step};
+use crate::names;
 use crate::quantity::Quantity;
 use crate::runtime_config::calls::method;
 use crate::runtime_config::milliseconds;
@@ -12,14 +13,8 @@ use crate::traefik::{
 use goodgo_api::gateway::{Cors, ForwardAuth, RateLimitBy, Route};
 use goodgo_api::types::{Duration, HttpMethod};
 use goodgo_fleet::ServiceKey;
-use goodgo_runtime_config::ports as runtime_ports;
+use goodgo_runtime_config::{headers, ports as runtime_ports};
 use std::collections::BTreeMap;
-
-/// The header by which the gateway says that it has let a request through, and the word (see `GatewayAuth` of the
-/// runtime's configuration).
-const AUTHENTICATED: (&str, &str) = ("X-Goodgo-Authenticated", "gateway");
-/// What a runtime tells the app about its caller.
-const CALLER: &str = "X-Goodgo-Caller";
 
 /// Bytes of an auth service's answer that are passed on to a client that it refuses.
 const REFUSAL: i64 = 64 * 1024;
@@ -33,7 +28,7 @@ impl<'a> Edge<'a> {
         let strip_prefix = route.strip_prefix.as_ref().filter(|_| !in_pod);
         let before = [
             ("ip-allow", ip_allow(route)),
-            ("headers", headers(route)),
+            ("headers", response_headers(route)),
             ("rate-limit", self.rate_limit(route)),
             ("in-flight", in_flight(route)),
         ];
@@ -60,21 +55,24 @@ impl<'a> Edge<'a> {
     fn identity(&self, route: &'a Route) -> Step {
         let asking = self.gateway.routes.iter().filter_map(|route| self.asks(route));
         let names = asking.flat_map(|(_, forward)| &forward.headers);
-        let mut headers: BTreeMap<_, _> = names.map(|name| (name.0.clone(), String::new())).collect();
-        let (name, word) = AUTHENTICATED;
+        let mut set: BTreeMap<_, _> = names.map(|name| (name.0.clone(), String::new())).collect();
         let asks = self.asks(route).is_some();
         let in_pod = self.service.runtime_on_port();
-        headers.insert(name.to_owned(), if asks && in_pod { word } else { "" }.to_owned());
+        let word = if asks && in_pod { headers::BY_GATEWAY } else { "" };
+        set.insert(headers::AUTHENTICATED.to_owned(), word.to_owned());
         if !in_pod {
-            headers.insert(CALLER.to_owned(), String::new()); // which a runtime would remove
+            // Which a runtime would remove.
+            let platforms = [headers::CALLER, headers::SERVICE_AUTH, headers::API_KEY];
+            let removed = platforms.into_iter().chain(headers::NOT_FROM_OUTSIDE);
+            set.extend(removed.map(|name| (name.to_owned(), String::new())));
         }
-        let spec = Headers { custom_request_headers: headers, ..Headers::default() };
+        let spec = Headers { custom_request_headers: set, ..Headers::default() };
         self.step(if asks { "asked" } else { "unasked" }, MiddlewareSpec::Headers(spec))
     }
 
     /// The service is asked at the port that leads to its runtime, which knows the path by the host.
     fn forward_auth(&self, asked: &ServiceKey, forward: &ForwardAuth) -> MiddlewareSpec {
-        let host = self.platform.dns_name(&asked.name, &asked.namespace);
+        let host = self.platform.dns_name(&names::gateway_service(&asked.name), &asked.namespace);
         let (host, port) = (host.trim_end_matches('.'), runtime_ports::GATEWAY);
         MiddlewareSpec::ForwardAuth(traefik::ForwardAuth {
             address: format!("http://{host}:{port}{}", forward.path),
@@ -85,8 +83,13 @@ impl<'a> Edge<'a> {
 
     /// 405 for methods that the route doesn't have; a preflight is answered all the same.
     pub(super) fn steps_for_other_methods(&self, route: &Route) -> Vec<Step> {
-        let headers = headers(route).map(|spec| self.named(route, "headers", spec));
-        headers.into_iter().chain([self.refuse(405)]).collect()
+        let told = response_headers(route).map(|spec| self.named(route, "headers", spec));
+        // RFC 9110 15.5.6: who is refused for the method is told which there are.
+        let methods: Vec<_> = route.methods.iter().copied().map(method).collect();
+        let allow = [("Allow".to_owned(), methods.join(", "))].into();
+        let allow = Headers { custom_response_headers: allow, ..Headers::default() };
+        let allow = self.named(route, "allow", MiddlewareSpec::Headers(allow));
+        told.into_iter().chain([allow, self.refuse(405)]).collect()
     }
 
     fn named(&self, route: &Route, part: &str, spec: MiddlewareSpec) -> Step {
@@ -118,7 +121,7 @@ fn ip_allow(route: &Route) -> Option<MiddlewareSpec> {
     (!list.source_range.is_empty()).then_some(MiddlewareSpec::IpAllowList(list))
 }
 
-fn headers(route: &Route) -> Option<MiddlewareSpec> {
+fn response_headers(route: &Route) -> Option<MiddlewareSpec> {
     let set = route.headers.iter().map(|(name, value)| (name.clone(), value.0.clone()));
     let own = Headers { custom_response_headers: set.collect(), ..Headers::default() };
     let all = match &route.cors {

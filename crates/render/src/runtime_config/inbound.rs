@@ -42,7 +42,10 @@ pub(super) fn inbound(
             .collect(),
         routes: routes(spec, service.namespace()),
         asked: (!fleet.asked.is_empty()).then(|| Asked {
-            host: platform.dns_name(service.name(), service.namespace()).trim_end_matches('.').to_owned(),
+            host: platform
+                .dns_name(service.names().gateway_service.as_str(), service.namespace())
+                .trim_end_matches('.')
+                .to_owned(),
             paths: fleet.asked.iter().cloned().collect(),
         }),
         event_paths: event_paths(spec),

@@ -153,6 +153,9 @@ impl ValidatedService {
     pub(crate) fn canary(&self, platform: &PlatformConfig) -> Option<Self> {
         let canary = self.spec.canary.as_ref()?;
         let share = |pods: i32| {
+            if pods == 0 {
+                return 0;
+            }
             let share = (i64::from(pods) * i64::from(canary.weight.0)).div_euclid(100);
             let rest = (i64::from(pods) * i64::from(canary.weight.0)).rem_euclid(100);
             i32::try_from(share + i64::from(rest > 0)).unwrap_or(i32::MAX).max(1)
@@ -166,7 +169,7 @@ impl ValidatedService {
             }
             None => copy.spec.replicas = Some(share(platform.replicas(&self.spec))),
         }
-        copy.names.service = self.names.canary.clone();
+        copy.names.gateway_service = self.names.canary.clone();
         copy.names.deployment = self.names.canary.clone();
         copy.names.horizontal_pod_autoscaler = self.names.canary_autoscaler.clone();
         Some(copy)

@@ -33,7 +33,7 @@ impl Case {
 
     /// Its children.
     pub(crate) fn children(&self) -> Children {
-        let observed = Observed { canary_available: true };
+        let observed = Observed { canary_available: 100 };
         render(&self.validated(), &self.view(), &self.platform, &issuers(), observed).unwrap()
     }
 

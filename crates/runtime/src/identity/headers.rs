@@ -2,34 +2,30 @@
 
 use std::collections::HashSet;
 
+use goodgo_runtime_config::headers;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
 use crate::proxy::deadline::TIMEOUT_MS;
 
 /// A caller's token, bare (no scheme).
-pub(crate) const SERVICE_AUTH: HeaderName = HeaderName::from_static("x-service-auth");
+pub(crate) const SERVICE_AUTH: HeaderName = HeaderName::from_static(headers::SERVICE_AUTH);
 /// A fixed key.
-pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static(headers::API_KEY);
 /// What the app is told about its caller: `namespace/name`, or `key`.
-pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-goodgo-caller");
+pub(crate) const CALLER: HeaderName = HeaderName::from_static(headers::CALLER);
 /// What an app that was called with a fixed key is told.
 pub(crate) const CALLED_WITH_KEY: HeaderValue = HeaderValue::from_static("key");
 /// `low`: work that is shed first.
 pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-goodgo-priority");
 
 /// `gateway`: what the gateway says of a request that it has let through itself.
-pub(crate) const AUTHENTICATED: HeaderName = HeaderName::from_static("x-goodgo-authenticated");
+pub(crate) const AUTHENTICATED: HeaderName = HeaderName::from_static(headers::AUTHENTICATED);
 /// Its value.
-pub(crate) const BY_GATEWAY: &[u8] = b"gateway";
+pub(crate) const BY_GATEWAY: &[u8] = headers::BY_GATEWAY.as_bytes();
 
 /// All of the platform's headers but the credentials begin with it, those of later versions too.
 const PREFIX: &[u8] = b"x-goodgo-";
-
-/// Some frameworks take the method or the path from these: a request would be another one to the app than to the route
-/// that let it through.
-const OVERRIDES: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 /// Whether only the platform has headers of this (lower-case) name.
 pub(crate) fn is_platforms(name: &[u8]) -> bool {
@@ -68,7 +64,7 @@ impl Protected {
     /// Of the gateway port: those, what would make the request another one, and `names`, which the routes'
     /// authentication sets.
     pub(crate) fn outside<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = names.into_iter().chain(OVERRIDES);
+        let names = names.into_iter().chain(headers::NOT_FROM_OUTSIDE);
         Self { names: names.map(|name| canonical(name.as_bytes())).collect(), outside: true }
     }
 

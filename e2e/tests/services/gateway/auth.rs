@@ -38,6 +38,11 @@ async fn what_a_client_says_of_itself_is_nobodys_word(site: &Site) -> Result<()>
         ("x_user_id", "admin"),
         ("x-goodgo-authenticated", "gateway"),
         ("connection", "close, x-user-id"),
+        ("x-http-method-override", "DELETE"),
+        ("x-original-url", "/admin"),
+        ("forwarded", "for=10.0.0.1"),
+        ("x-forwarded-user", "admin"),
+        ("x-service-auth", "forged"),
     ];
     let answer = ask(site, "/headers", &forged).await?;
     let headers = seen(&answer)?;
@@ -46,6 +51,11 @@ async fn what_a_client_says_of_itself_is_nobodys_word(site: &Site) -> Result<()>
         !headers.keys().any(|name| name == "x_user_id" || name.starts_with("x-goodgo-auth")),
         "{headers:?}"
     );
+    for name in
+        ["x-http-method-override", "x-original-url", "forwarded", "x-forwarded-user", "x-service-auth"]
+    {
+        ensure!(!headers.contains_key(name), "{name} came through: {headers:?}");
+    }
     // Without a word of who it is, nothing that it says itself helps.
     for forged in [
         vec![],
@@ -147,5 +157,48 @@ async fn without_a_runtime_the_gateway_asks_alone() -> Result<()> {
         let status = site.raw(&head).await?;
         ensure!(status >= 300, "{target} answered {status}");
     }
+    Ok(())
+}
+
+/// Who authenticates moves from the pods to the gateway and back. Something else's object where a child belongs stops half of
+/// it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_of_the_runtime_opens_nothing_also_when_it_comes_to_half() -> Result<()> {
+    let site = Site::new("switch", 5).await?;
+    site.shop.service("iam-service", json!({"replicas": 1})).await?;
+    let in_pod = json!({"auth": {"forward": asked()["auth"]["forward"]}});
+    let gateway = site.gateway(&json!([route("asked", "/headers", in_pod)]));
+    let calls = json!([{"service": "iam-service"}]);
+    site.shop.service("web", json!({"replicas": 1, "calls": calls, "gateway": gateway})).await?;
+    site.shop.ready("web").await?;
+    let_through(&site, "/headers").await?;
+    let closed = async |what: &str, seconds: u64| -> Result<()> {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        while tokio::time::Instant::now() < until {
+            let answer = ask(&site, "/headers", &[("x-user-id", "admin")]).await?;
+            ensure!(answer.status != 200, "open {what}: {answer:?}");
+        }
+        Ok(())
+    };
+    let foreign = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web--pdb", "namespace": site.shop.name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "other"}}}});
+    site.shop.apply(&foreign).await?;
+    let off = json!({"spec": {"replicas": 2, "runtime": {"enabled": false}}});
+    site.shop.edit("GoodGoService", "web", off).await?;
+    site.shop.until("web", "ChildConflict", "True", &["web--pdb"], SOON).await?;
+    closed("with half of it applied", 15).await?;
+    site.shop.delete("PodDisruptionBudget", "web--pdb").await?;
+    closed("once the way is free", 5).await?;
+    let answer = eventually("the gateway asks", std::time::Duration::from_secs(120), || async {
+        let answer = ask(&site, "/headers", &[("authorization", "Bearer eve")]).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(answer)
+    })
+    .await?;
+    assert_eq!(seen(&answer)?.get("x-user-id"), Some(&vec!["eve".to_owned()]));
+    site.shop.edit("GoodGoService", "web", json!({"spec": {"runtime": {"enabled": true}}})).await?;
+    closed("on the way back", 15).await?;
+    let_through(&site, "/headers").await?;
     Ok(())
 }

@@ -28,8 +28,10 @@ async fn what_the_gateway_adds_is_measured() -> Result<()> {
     site.shop.service("web", json!({"replicas": 2, "gateway": site.gateway(&routes)})).await?;
     site.shop.ready("web").await?;
     site.answers("/api/whoami", 200).await?;
-    let ip =
-        site.shop.get("Service", "web").await?["spec"]["clusterIP"].as_str().context("address")?.to_owned();
+    let ip = site.shop.get("Service", "web--gateway").await?["spec"]["clusterIP"]
+        .as_str()
+        .context("address")?
+        .to_owned();
     let direct = format!("{ip}:14002");
     let request = site.request("GET", "/api/whoami", &[])?;
     let (every, length) = (Duration::from_millis(16), Duration::from_secs(10));

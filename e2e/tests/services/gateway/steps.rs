@@ -188,3 +188,36 @@ async fn let_through(site: &Site) -> Result<()> {
     ensure!(refused > 0 && told == refused, "{told} of {refused} were told when to come again");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_come_how_many_at_once_and_to_which_pod() -> Result<()> {
+    let site = Site::new("more", 2).await?;
+    let by_key = json!({"average": 1, "period": "1h", "burst": 1, "by": "Header", "header": "x-api-key"});
+    let routes = json!([
+        route("nobody", "/whoami", json!({"ipAllow": ["203.0.113.0/24"]})),
+        route("few", "/burn", json!({"inFlight": 1})),
+        route("keys", "/health/ready", json!({"rateLimit": by_key})),
+        route("same", "/same/whoami", json!({"stripPrefix": "/same", "sticky": true})),
+    ]);
+    site.shop.service("web", json!({"replicas": 2, "gateway": site.gateway(&routes)})).await?;
+    site.shop.ready("web").await?;
+    site.answers("/same/whoami", 200).await?;
+    assert_eq!(site.https.get("/whoami").await?.status, 403);
+    // The second while the first is under way.
+    let (first, second) = tokio::join!(site.https.get("/burn?ms=2000"), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        site.https.get("/burn?ms=1").await
+    });
+    assert_eq!((first?.status, second?.status), (200, 429));
+    let with_key = async |key: &str| -> Result<u16> {
+        Ok(site.https.send(site.request("GET", "/health/ready", &[("x-api-key", key)])?).await?.status)
+    };
+    assert_eq!([with_key("a").await?, with_key("a").await?, with_key("b").await?], [200, 429, 200]);
+    let answer = site.https.get("/same/whoami").await?;
+    let cookie = answer.headers["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
+    for _ in 0..10 {
+        let again = site.https.send(site.request("GET", "/same/whoami", &[("cookie", &cookie)])?).await?;
+        assert_eq!(again.body, answer.body, "the same pod");
+    }
+    Ok(())
+}
