@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod websocket;
 
+pub use self::http2::is_left_out;
 use crate::oracle::Times;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use super::{Edge, steps};
 use crate::names::ChildName;
+use crate::runtime_config::milliseconds;
 use crate::traefik::{
     Cookie, ForwardingTimeouts, IpAllowList, MiddlewareSpec, Redirect, RedirectRegex, Rule,
     ServersTransportSpec, Sticky,
@@ -10,6 +11,9 @@ use goodgo_api::gateway::{PathType, Route};
 use goodgo_api::types::Host;
 use goodgo_fleet::AskState;
 use std::collections::BTreeMap;
+
+/// Milliseconds after a route's time is up in which the runtime's answer arrives.
+const RUNTIME_ANSWERS: u64 = 1_000;
 
 /// A redirect of a whole host. Below everything else, cert-manager's challenges among them.
 const REDIRECT: u32 = 1;
@@ -160,14 +164,16 @@ impl<'a> Edge<'a> {
         Sticky { cookie: Cookie { http_only: true, same_site: "lax", secure: self.tls().is_some() } }
     }
 
-    /// A pod whose node is gone answers nothing at all: a second try must not wait 30 s for that. How long an answer may
-    /// take is the runtime's business, where there is one.
+    /// A pod whose node is gone answers nothing at all: a second try must not wait 30 s for that, nor the client for ever
+    /// where its request went out on a connection that is kept.
     fn transport(&self, route: &Route) -> Option<(ChildName, ServersTransportSpec)> {
         let again = route.retries.as_ref().is_some_and(|retries| retries.attempts > 1);
-        let timeout = route.timeout.as_ref().filter(|_| !self.service.runtime_on_port());
+        // Where there is a runtime it answers in time itself.
+        let slack = if self.service.runtime_on_port() { RUNTIME_ANSWERS } else { 0 };
+        let timeout = route.timeout.as_ref().map(|timeout| milliseconds(timeout).saturating_add(slack));
         let forwarding_timeouts = ForwardingTimeouts {
             dial_timeout: again.then(|| "1s".to_owned()),
-            response_header_timeout: timeout.map(steps::go_duration),
+            response_header_timeout: timeout.map(steps::go_milliseconds),
         };
         let needed = forwarding_timeouts != ForwardingTimeouts::default();
         let name = self.service.names().of_route(&route.name, "transport");

@@ -204,7 +204,10 @@ fn strip(prefix: &str) -> Option<MiddlewareSpec> {
 
 /// As Go writes it: there are no days.
 pub(super) fn go_duration(duration: &Duration) -> String {
-    let milliseconds = milliseconds(duration);
+    go_milliseconds(milliseconds(duration))
+}
+
+pub(super) fn go_milliseconds(milliseconds: u64) -> String {
     if milliseconds.is_multiple_of(1_000) {
         format!("{}s", milliseconds / 1_000)
     } else {

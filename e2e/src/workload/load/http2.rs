@@ -68,7 +68,7 @@ impl Connection {
 }
 
 /// Whether the server's GOAWAY said that it goes in peace and has not begun this stream. It answers those that it has.
-fn is_left_out(error: &hyper::Error) -> bool {
+pub fn is_left_out(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     source.is_some_and(|error| {
         error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use goodgo_e2e::https::{Answer, Https};
 use goodgo_e2e::oracle::{Times, tell};
+use goodgo_e2e::workload::load::is_left_out;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -26,6 +27,7 @@ async fn ask(https: Https, go: Arc<AtomicBool>) -> Result<(BTreeMap<String, usiz
         }
         let request = Request::get(&uri).body(Full::default())?;
         match sender.send_request(request).await {
+            Err(error) if is_left_out(&error) => sender = https.http2().await?,
             Err(error) => failures.push(error.to_string()),
             Ok(response) => {
                 let answer = Answer::read(response).await?;
