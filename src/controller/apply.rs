@@ -77,7 +77,12 @@ async fn open(
     context: &Context,
 ) -> Result<(), Error> {
     let is_there = |manifest: &Manifest| context.children.get(&manifest.key).is_some();
-    if applied.made_what_routes_name && children.routes.iter().any(is_there) {
+    // What isn't there yet is followed by nobody, and needs no pause.
+    let changes = |manifests: &[Manifest]| {
+        let owned = |manifest: &Manifest| context.children.get(&manifest.key).map(|child| child.owned);
+        manifests.iter().any(|manifest| owned(manifest).is_some_and(|owned| owned != Some(manifest.digest)))
+    };
+    if applied.made_what_routes_name && changes(&children.routes) {
         sleep(NOTICED).await;
     }
     // What isn't there is named by no route yet.
@@ -87,9 +92,10 @@ async fn open(
     } else {
         (&children.routes, &children.gateway)
     };
+    let both_change = changes(first) && changes(then);
     step(first, applied, service, context).await?;
     if applied.lets_routes() {
-        if applied.made_what_routes_name || applied.rerouted || applied.moved_pods {
+        if both_change {
             sleep(NOTICED).await;
         }
         step(then, applied, service, context).await?;
@@ -291,9 +297,7 @@ impl Applied {
         let Settled::Live(child) = settled else { return };
         let named = matches!(kind, Middleware | ServersTransport | TraefikService);
         self.made_what_routes_name |= named && before.is_none();
-        let changed = before != Some(child.owned);
-        self.rerouted |= matches!(kind, IngressRoute | TraefikService) && changed;
-        self.moved_pods |= kind == ChildKind::Service && before.is_some() && changed;
+        self.rerouted |= matches!(kind, IngressRoute | TraefikService) && before != Some(child.owned);
     }
 
     fn record(&mut self, key: &ChildKey, settled: Settled, context: &Context) {

@@ -73,8 +73,6 @@ pub struct Applied {
     pub held_back: bool,
     /// Whether something that routes name was not there before.
     pub made_what_routes_name: bool,
-    /// Whether a Service leads elsewhere than before.
-    pub moved_pods: bool,
     /// Whether requests go another way than before.
     pub rerouted: bool,
 }

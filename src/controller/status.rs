@@ -128,8 +128,7 @@ fn endpoint(input: &Input) -> String {
 fn canary(facts: &Facts<'_>) -> Option<CanaryStatus> {
     let canary = facts.input.object.spec.canary.as_ref()?;
     let rollout = facts.canary.cloned().unwrap_or_default();
-    let weight = (u32::from(canary.weight.0) * u32::from(rollout.available_percent())).div_ceil(100);
-    let weight = u8::try_from(weight).unwrap_or(100);
+    let weight = canary.share(rollout.available_percent());
     Some(CanaryStatus { weight, desired: rollout.desired, ready: rollout.available })
 }
 

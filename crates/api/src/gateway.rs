@@ -149,6 +149,14 @@ pub struct Auth {
     pub at: Option<AuthAt>,
 }
 
+impl Auth {
+    /// What the gateway asks, where it is the one that authenticates: always without a runtime, which would in the pod.
+    #[must_use]
+    pub fn asked_by_gateway(&self, runtime: bool) -> Option<&ForwardAuth> {
+        self.forward.as_ref().filter(|_| !runtime || self.at == Some(AuthAt::Gateway))
+    }
+}
+
 /// Nobody is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoAuth {}
@@ -309,6 +317,15 @@ pub struct Canary {
     /// Whether it takes part in the service's subscriptions.
     #[serde(default)]
     pub events: bool,
+}
+
+impl Canary {
+    /// Its share of the requests in percent, as far as it has its pods: `available` is how many of them, in percent.
+    #[must_use]
+    pub fn share(&self, available: u8) -> u8 {
+        let share = (u32::from(self.weight.0.min(100)) * u32::from(available.min(100))).div_ceil(100);
+        u8::try_from(share).unwrap_or(100)
+    }
 }
 
 /// Requests that always go to the canary.

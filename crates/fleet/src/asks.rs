@@ -5,7 +5,6 @@ use crate::consent::Refusal;
 use crate::declaration::Declaration;
 use crate::key::ServiceKey;
 use crate::reverse::Reverse;
-use goodgo_api::gateway::AuthAt;
 use goodgo_api::{GoodGoService, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +57,7 @@ pub(crate) fn of(service: &GoodGoService) -> Asks {
     let (spec, own) = (&service.spec, service.metadata.namespace.as_deref().unwrap_or_default());
     let mut asks = Asks::new();
     for route in spec.gateway.iter().flat_map(|gateway| &gateway.routes) {
-        let at_gateway = route.auth.at == Some(AuthAt::Gateway) || !spec.runtime_enabled();
-        if let Some(forward) = route.auth.forward.as_ref().filter(|_| at_gateway) {
+        if let Some(forward) = route.auth.asked_by_gateway(spec.runtime_enabled()) {
             let namespace = forward.namespace.as_ref().map_or(own, |name| name.as_str());
             let asked = ServiceKey::new(namespace, forward.service.as_str());
             asks.entry(asked).or_default().insert(forward.path.0.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use goodgo_api::conditions::{ConditionStatus, ConditionType};
-use goodgo_api::gateway::{AuthAt, Gateway, Route};
+use goodgo_api::gateway::{Gateway, Route};
 use goodgo_api::status::{PartState, RouteStatus};
 use goodgo_fleet::{AskState, ServiceKey, claim};
 use goodgo_render::{ChildKind, NotActive, Part};
@@ -54,12 +54,11 @@ fn of_claims(
 
 /// The service that the gateway should ask about the route, and what has become of that.
 fn unasked<'a>(route: &Route, input: &'a Input) -> Option<(&'a ServiceKey, AskState)> {
-    let forward = route.auth.forward.as_ref()?;
+    let forward = route.auth.asked_by_gateway(input.object.spec.runtime_enabled())?;
     let own = &input.service.key.namespace;
     let namespace = forward.namespace.as_ref().map_or(own.as_str(), |name| name.as_str());
     let asked = ServiceKey::new(namespace, forward.service.as_str());
-    let at_gateway = route.auth.at == Some(AuthAt::Gateway) || !input.object.spec.runtime_enabled();
-    let (key, state) = input.view.asks.get_key_value(&asked).filter(|_| at_gateway)?;
+    let (key, state) = input.view.asks.get_key_value(&asked)?;
     Some((key, *state))
 }
 

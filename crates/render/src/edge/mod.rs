@@ -14,7 +14,7 @@ use crate::traefik::{RouteService, Tls};
 use crate::validate::ValidatedService;
 use crate::{Observed, ingress_route};
 use goodgo_api::Protocol;
-use goodgo_api::gateway::{AuthAt, ForwardAuth, Gateway, Route};
+use goodgo_api::gateway::{ForwardAuth, Gateway, Route};
 use goodgo_api::types::Host;
 use goodgo_fleet::{FleetView, ServiceKey, claim};
 pub(crate) use router::{Backend, Router, Step};
@@ -67,9 +67,7 @@ impl<'a> Edge<'a> {
     /// The canary's share of the requests in percent, as much of it as it has pods that take any; none without a canary.
     pub(crate) fn canary_share(&self) -> Option<u8> {
         let canary = self.service.spec().canary.as_ref()?;
-        let available = u32::from(self.observed.canary_available.min(100));
-        let share = (u32::from(canary.weight.0.min(100)) * available).div_ceil(100);
-        Some(u8::try_from(share).unwrap_or(0))
+        Some(canary.share(self.observed.canary_available))
     }
 
     /// The pods of one of the service's Services, as a router reaches them.
@@ -86,8 +84,7 @@ impl<'a> Edge<'a> {
 
     /// Whom the gateway asks about requests of `route`, and what; none where it asks nobody.
     fn asks(&self, route: &'a Route) -> Option<(ServiceKey, &'a ForwardAuth)> {
-        let at_gateway = route.auth.at == Some(AuthAt::Gateway) || !self.service.runtime_on_port();
-        let forward = route.auth.forward.as_ref().filter(|_| at_gateway)?;
+        let forward = route.auth.asked_by_gateway(self.service.runtime_on_port())?;
         let namespace = forward.namespace.as_ref().map_or(self.service.namespace(), |name| name.as_str());
         Some((ServiceKey::new(namespace, forward.service.as_str()), forward))
     }

@@ -7,7 +7,7 @@ use crate::quantity::Quantity;
 use crate::validate::ValidatedService;
 use goodgo_api::GoodGoServiceSpec;
 use goodgo_api::events::Subscribe;
-use goodgo_api::gateway::{self as api, AuthAt, PathType};
+use goodgo_api::gateway::{self as api, PathType};
 use goodgo_fleet::{FleetView, ServiceKey};
 use goodgo_runtime_config::{
     Asked, Authentication, Caller, ForwardAuth, GatewayAuth, Inbound, Issuer, Jwt, Route, RouteAuth,
@@ -75,13 +75,9 @@ fn route(route: &api::Route, spec: &GoodGoServiceSpec, namespace: &str) -> Route
     }
 }
 
-/// The question that the gateway asks about a route; the pod has its word for the answer.
-fn at_gateway(auth: &api::Auth) -> Option<&api::ForwardAuth> {
-    auth.forward.as_ref().filter(|_| auth.at == Some(AuthAt::Gateway))
-}
-
 fn auth(auth: &api::Auth, spec: &GoodGoServiceSpec, namespace: &str) -> RouteAuth {
-    if let Some(forward) = at_gateway(auth) {
+    // The gateway asks, and the pod has its word for the answer.
+    if let Some(forward) = auth.asked_by_gateway(true) {
         let headers = forward.headers.iter().map(|header| header.0.clone()).collect();
         return RouteAuth { gateway: Some(GatewayAuth { headers }), ..RouteAuth::default() };
     }
@@ -122,7 +118,7 @@ pub(crate) fn call_to(
 /// Names of the calls by which the pod has its routes authenticated.
 pub(super) fn asked_calls(spec: &GoodGoServiceSpec, namespace: &str) -> BTreeSet<String> {
     let routes = spec.gateway.iter().flat_map(|gateway| &gateway.routes);
-    let asked = routes.filter(|route| at_gateway(&route.auth).is_none());
+    let asked = routes.filter(|route| route.auth.asked_by_gateway(true).is_none());
     let forwards = asked.filter_map(|route| route.auth.forward.as_ref());
     forwards.filter_map(|forward| call_to(forward, spec, namespace)).collect()
 }

@@ -109,7 +109,7 @@ fn check_route(route: &Route, key: &ServiceKey, spec: &GoodGoServiceSpec, report
             "the runtime is off, and nothing in the pod could check it: switch the runtime on",
         );
     }
-    let in_the_pod = spec.runtime_enabled() && route.auth.at != Some(AuthAt::Gateway);
+    let in_the_pod = route.auth.asked_by_gateway(spec.runtime_enabled()).is_none();
     if let Some(forward) = route.auth.forward.as_ref().filter(|_| in_the_pod)
         && inbound::call_to(forward, spec, &key.namespace).is_none()
     {

@@ -153,12 +153,9 @@ impl ValidatedService {
     pub(crate) fn canary(&self, platform: &PlatformConfig) -> Option<Self> {
         let canary = self.spec.canary.as_ref()?;
         let share = |pods: i32| {
-            if pods == 0 {
-                return 0;
-            }
-            let share = (i64::from(pods) * i64::from(canary.weight.0)).div_euclid(100);
-            let rest = (i64::from(pods) * i64::from(canary.weight.0)).rem_euclid(100);
-            i32::try_from(share + i64::from(rest > 0)).unwrap_or(i32::MAX).max(1)
+            let share = (u64::from(pods.unsigned_abs()) * u64::from(canary.weight.0)).div_ceil(100);
+            // One at least, but none where the service has none.
+            i32::try_from(share).unwrap_or(i32::MAX).max(pods.min(1))
         };
         let mut copy = Self { track: labels::CANARY, ..self.clone() };
         copy.spec.image = canary.image.clone();
